@@ -1,0 +1,121 @@
+"""The contract: every environment variable that the shim reads, in one place.
+
+The launcher writes these names on the host, the shim reads them in the container; nothing else passes between
+the two. W&B's own names are used wherever W&B has one. Loaded before user code in processes that may own a run,
+so: no imports.
+"""
+
+# W&B's own variables (https://docs.wandb.ai/guides/track/environment-variables).
+API_KEY = "WANDB_API_KEY"
+BASE_URL = "WANDB_BASE_URL"
+PROJECT = "WANDB_PROJECT"
+ENTITY = "WANDB_ENTITY"
+NAME = "WANDB_NAME"
+GROUP = "WANDB_RUN_GROUP"
+JOB_TYPE = "WANDB_JOB_TYPE"
+TAGS = "WANDB_TAGS"
+NOTES = "WANDB_NOTES"
+MODE = "WANDB_MODE"
+DIR = "WANDB_DIR"
+RUN_ID = "WANDB_RUN_ID"
+RESUME = "WANDB_RESUME"
+DOCKER = "WANDB_DOCKER"
+INIT_TIMEOUT = "WANDB_INIT_TIMEOUT"
+FINISH_TIMEOUT = "WANDB_FINISH_TIMEOUT"
+IDENTITY_TOKEN_FILE = "WANDB_IDENTITY_TOKEN_FILE"
+
+# Spelled as people spell them; W&B itself does not read these.
+GROUP_ALIAS = "WANDB_GROUP"
+API_KEY_FILE = "WANDB_API_KEY_FILE"
+
+# The shim's own, all optional.
+SWITCH = "WANDB_SHIM"
+INIT = "WANDB_SHIM_INIT"
+OWNER = "WANDB_SHIM_OWNER"
+SKIP = "WANDB_SHIM_SKIP"
+INPUTS = "WANDB_SHIM_INPUTS"
+TENSORBOARD = "WANDB_SHIM_TENSORBOARD"
+NODES = "WANDB_SHIM_NODES"
+LOG = "WANDB_SHIM_LOG"
+
+# Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
+OWNED_BY = "WANDB_SHIM_OWNED_BY"
+
+SECRETS = frozenset({API_KEY})
+
+# name: (meaning, values, default); what `python -m shim variables` and the README show.
+OWN_VARIABLES = {
+    SWITCH: ("the whole shim", "on | off", "on"),
+    INIT: (
+        "who opens the run: the shim at start, the script's own wandb.init, this process whatever its role",
+        "auto | defer | always | off",
+        "auto",
+    ),
+    OWNER: ("which rank owns the run", "auto | first | last | a rank", "auto"),
+    SKIP: ("patches to leave out", "names, comma separated", ""),
+    INPUTS: ("artifacts that the run consumes", "names, comma separated", ""),
+    TENSORBOARD: ("TensorBoard scalars into the run", "on | off", "off"),
+    NODES: ("one process a node joins the run", "on | off", "off"),
+    LOG: ("what the shim says on stderr", "warn | info | debug", "warn"),
+}
+
+_CHOICES = {
+    SWITCH: ("on", "off"),
+    INIT: ("auto", "defer", "always", "off"),
+    TENSORBOARD: ("on", "off"),
+    NODES: ("on", "off"),
+    LOG: ("warn", "info", "debug"),
+}
+
+
+class Contract:
+    """What the shim's own variables say in one environment.
+
+    Attributes:
+        problems: One sentence for each value that could not be read; its default is in force instead.
+    """
+
+    __slots__ = ("init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch", "tensorboard")
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        problems: list[str] = []
+        self.switch = _choice(environ, SWITCH, problems) == "on"
+        self.init = _choice(environ, INIT, problems)
+        self.owner = _owner(environ, problems)
+        self.skip = frozenset(comma_separated(environ.get(SKIP, "")))
+        self.inputs = comma_separated(environ.get(INPUTS, ""))
+        self.tensorboard = _choice(environ, TENSORBOARD, problems) == "on"
+        self.nodes = _choice(environ, NODES, problems) == "on"
+        self.log = _choice(environ, LOG, problems)
+        self.problems = tuple(problems)
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    """`"a, b,,c"` → `("a", "b", "c")`."""
+    return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
+def _choice(environ: "Mapping[str, str]", name: str, problems: list[str]) -> str:
+    default = OWN_VARIABLES[name][2]
+    value = environ.get(name, "").strip().lower()
+    if not value:
+        return default
+    if value in _CHOICES[name]:
+        return value
+    problems.append(f"{name}={value!r} is not one of {', '.join(_CHOICES[name])}; using {default!r}")
+    return default
+
+
+def _owner(environ: "Mapping[str, str]", problems: list[str]) -> "str | int":
+    value = environ.get(OWNER, "").strip().lower()
+    if value in ("", "auto", "first", "last"):
+        return value or "auto"
+    if value.isdecimal():
+        return int(value)
+    problems.append(f"{OWNER}={value!r} is not auto, first, last or a rank; using 'auto'")
+    return "auto"
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping

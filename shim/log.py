@@ -1,0 +1,46 @@
+"""What the shim says: single lines on stderr, never stdout, and no `logging` (a script may configure that)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_LEVELS = {"debug": 0, "info": 1, "warn": 2}
+
+
+def debug(message: str) -> None:
+    """Say it where WANDB_SHIM_LOG=debug."""
+    _say("debug", message)
+
+
+def info(message: str) -> None:
+    """Say it where WANDB_SHIM_LOG is info or debug."""
+    _say("info", message)
+
+
+def warn(message: str) -> None:
+    """Say it always."""
+    _say("warn", message)
+
+
+def notice(message: str) -> None:
+    """Say what wandb itself would say at the start of a run; WANDB_SILENT and WANDB_QUIET silence it too."""
+    if not {os.environ.get(name, "").lower() for name in ("WANDB_SILENT", "WANDB_QUIET")} & {"true", "1"}:
+        _say("warn", message)
+
+
+def _say(level: str, message: str) -> None:
+    wanted = os.environ.get("WANDB_SHIM_LOG", "").strip().lower()
+    if _LEVELS[level] < _LEVELS.get(wanted, _LEVELS["warn"]):
+        return
+    # Straight to the interpreter's own stderr: a script's replacement may capture it or fail, and wandb's capture
+    # would make it look like a line of the script's.
+    stream = sys.__stderr__
+    if stream is None:
+        return
+    line = " ".join(f"wandb-shim: {message}".split()) + "\n"
+    try:
+        stream.flush()
+        os.write(stream.fileno(), line.encode(errors="backslashreplace"))
+    except (OSError, ValueError):
+        pass  # stderr is closed: there is nobody to tell
