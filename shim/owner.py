@@ -1,0 +1,85 @@
+"""Which rank owns the run where only the program can tell: Megatron logs on the last rank, others on the first.
+
+Asked in the first and the last rank of a job that can import Megatron, at the first frame of `__main__`. It is decided
+at the earliest certain moment: importing `megatron.bridge` or `megatron.training` means last; calling `wandb.init` or
+`torch.distributed.init_process_group` without either means first.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from . import log
+
+# Imports that make the job a Megatron one (its loggers live on the last rank: megatron/bridge/training/state.py,
+# `wandb_logger`; megatron/training/global_vars.py, `_set_wandb_writer`).
+MEGATRON = ("megatron.bridge", "megatron.training")
+
+# Module and the function in it whose call, without the above, means that rank 0 is the one.
+STARTERS = {"wandb": "init", "torch.distributed.distributed_c10d": "init_process_group"}
+
+
+def has_megatron() -> bool:
+    """Whether a Megatron that trains can be imported here; its code is not run for it."""
+    from importlib.util import find_spec
+
+    spec = find_spec("megatron")
+    places = spec.submodule_search_locations if spec is not None else None
+    parts = [name.rpartition(".")[2] for name in MEGATRON]
+    return any(os.path.isdir(os.path.join(place, part)) for place in places or () for part in parts)
+
+
+def when_known(is_last: bool, open_run: Callable[[], None]) -> None:
+    """Open the run in this process once it is known that this rank owns it.
+
+    Args:
+        is_last: Whether this is the last rank; otherwise it is the first.
+        open_run: Called at most once.
+    """
+    _Telltale(is_last, open_run).arm()
+
+
+class _Telltale:
+    def __init__(self, is_last: bool, open_run: Callable[[], None]) -> None:
+        self._is_last = is_last
+        self._open_run = open_run
+        self._decided = False
+
+    def arm(self) -> None:
+        from . import hooks
+
+        # After the import, not while it is being looked for: the interpreter holds its import lock there, and the
+        # threads that open a run need it.
+        for name in MEGATRON:
+            hooks.after_import(name, self._megatron)
+        for name, function in STARTERS.items():
+            hooks.after_import(name, functools.partial(self._wrap, function=function))
+
+    def _megatron(self, module: ModuleType) -> None:
+        self._decide(last=True)
+
+    def _wrap(self, module: ModuleType, function: str) -> None:
+        original = getattr(module, function)
+
+        @functools.wraps(original)
+        def starter(*args: Any, **kwargs: Any) -> Any:
+            if getattr(module, function) is starter:
+                setattr(module, function, original)
+            self._decide(last=any(name in sys.modules for name in MEGATRON))
+            # Opening the run may have put another function into this place: the script's call is for that one.
+            return getattr(module, function)(*args, **kwargs)
+
+        setattr(module, function, starter)
+
+    def _decide(self, *, last: bool) -> None:
+        if self._decided:
+            return
+        self._decided = True
+        log.info(f"the run belongs to the {'last' if last else 'first'} rank")
+        if last == self._is_last:
+            self._open_run()
