@@ -1,0 +1,287 @@
+"""See the run to its end: the right exit code, SIGTERM with nobody handling it, `os._exit`, a server that hangs.
+
+One daemon thread waits on a pipe for what may come while the main thread is busy in C code. The script sees none of
+it: SIGTERM still looks unhandled to `signal.getsignal`, and the process still dies by it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+from . import environment, log
+from .exit_state import SIGNAL_BASE, ExitState
+
+# Seconds. A scheduler's grace before SIGKILL is 10 (docker stop) to 30 (Slurm, torchrun, Kubernetes).
+ABRUPT_BOUND = 8.0
+# Seconds that a normal end may wait for uploads where WANDB_FINISH_TIMEOUT does not say; wandb alone waits for ever.
+FINISH_BOUND = 600.0
+
+_AT_EXIT = b"\xff"  # in the pipe between signal numbers
+
+
+class Guard:
+    """Ends one run, once, whichever way the process ends.
+
+    Args:
+        run: The open `wandb.Run`.
+        main_frame: The frame of `__main__`.
+        hooks: What wandb has put into the interpreter.
+        after_failure: Whether an attempt to open the run online failed before: at its end wandb would print about
+            that one, to stdout, and up to 0.27 wait for it without end.
+    """
+
+    def __init__(
+        self, run: Any, main_frame: FrameType | None, hooks: WandbHooks, *, after_failure: bool = False
+    ) -> None:
+        self._after_failure = after_failure
+        self._run = run
+        self._hooks = hooks
+        self._pid = os.getpid()
+        self._once = threading.Lock()
+        self._done = threading.Event()
+        self._exit_state = ExitState(main_frame)
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)  # as signal.set_wakeup_fd asks
+
+    def arm(self) -> None:
+        """Register with everything that can end this process. To be called in the main thread."""
+        atexit.register(self._at_exit)  # after wandb's own handler, so before it in time
+        os._exit = self._finishing_exit(os._exit)  # type: ignore[assignment]
+        os.execv = self._finishing_exec(os.execv)
+        os.execve = self._finishing_exec(os.execve)
+        threading.Thread(target=self._watch, name="wandb-shim", daemon=True).start()
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            SilentSigterm(self._pid, self._write).take()
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        patience = None  # milliseconds; from the normal end of the program on
+        while True:
+            if not poll.poll(patience):
+                self._give_up()
+                patience = None
+                continue
+            message = os.read(self._read, 1)
+            if message == _AT_EXIT:
+                patience = _finish_bound() * 1000
+            elif message[0] == signal.SIGTERM and SilentSigterm.is_ours():
+                self._finish_soon(SIGNAL_BASE + signal.SIGTERM)
+                # signal.signal works in the main thread only, and that one may be stuck in C code.
+                ctypes.CDLL(None).signal(int(signal.SIGTERM), 0)
+                os.kill(self._pid, signal.SIGTERM)
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:
+            os.write(self._write, _AT_EXIT)
+            self._finish(self._exit_state.code())
+            if self._after_failure:
+                self._hooks.forget()
+                self._end_service()
+
+    def _finish(self, code: int) -> None:
+        """Finish the run with `code`, once; whoever comes second waits for the first."""
+        with self._once:
+            if self._done.is_set():
+                return
+            try:
+                if not getattr(self._run, "_is_finished", False):
+                    self._run.finish(exit_code=code)
+            except Exception as error:  # the process is ending; its exit code must not change
+                log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
+            finally:
+                self._done.set()
+
+    def _finish_soon(self, code: int) -> None:
+        """Finish in a thread of its own, and wait for it no longer than `ABRUPT_BOUND`."""
+        try:
+            threading.Thread(target=self._finish, args=(code,), daemon=True).start()
+        except RuntimeError:
+            pass  # at the end of the interpreter no thread starts any more, but then _at_exit is at work
+        if not self._done.wait(ABRUPT_BOUND):
+            log.warn(f"the run's end did not get through in {ABRUPT_BOUND:.0f} s; what is left: {self._run.dir}")
+            self._end_service()  # it would outlive this process, and hold its output open
+
+    def _give_up(self) -> None:
+        """End wandb's own process where the end of the run does not get through: only so does Python exit."""
+        if self._done.is_set():
+            return
+        directory = os.path.dirname(self._run.dir)
+        log.warn(f"W&B takes no data any more: giving up; upload it later with: wandb sync {directory}")
+        self._hooks.forget()  # its handlers would only say that their process is gone
+        self._end_service()
+
+    def _end_service(self) -> None:
+        for pid in _service_processes(self._pid):
+            os.kill(pid, signal.SIGKILL)
+
+    def _finishing_exit(self, original: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+        @functools.wraps(original)
+        def _exit(status: int) -> NoReturn:
+            if os.getpid() == self._pid and not self._done.is_set():
+                self._finish_soon(status & 0xFF if isinstance(status, int) else 1)
+            original(status)
+
+        return _exit
+
+    def _finishing_exec(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        """All of `os.exec*` end in these two. The program that takes this one's place continues the run."""
+
+        @functools.wraps(original)
+        def exec_(path: Any, args: Any, *env: Any) -> NoReturn:
+            if os.getpid() == self._pid and not self._done.is_set() and os.path.exists(path):
+                os.environ[environment.RUN_ID] = self._run.id
+                os.environ[environment.RESUME] = "allow"
+                if env and environment.OWNED_BY in env[0]:  # made from os.environ, and so before these two
+                    names = (environment.RUN_ID, environment.RESUME)
+                    env = ({**env[0], **{name: os.environ[name] for name in names}},)
+                self._finish_soon(0)
+            original(path, args, *env)
+
+        return exec_
+
+
+class WandbHooks:
+    """What wandb puts into the interpreter when it opens a run: taken out of a script that never asked for it.
+
+    `sys.exit` and `sys.excepthook` (wandb/sdk/lib/exit_hooks.py): the guard knows the exit code without them. And
+    its atexit handlers, which end in a traceback in a forked child that exits.
+    """
+
+    def __init__(self) -> None:
+        self._before = sys.exit, sys.excepthook
+        self._theirs = self._before
+        self._handlers: list[Callable[..., object]] = []
+        self._register = atexit.register
+        self._in_place = True
+        atexit.register = self._noting_register  # type: ignore[assignment]
+
+    def take_out(self) -> None:
+        """To be called once the run is open."""
+        atexit.register = self._register
+        self._theirs = sys.exit, sys.excepthook
+        sys.exit, sys.excepthook = self._before
+        self._in_place = False
+        os.register_at_fork(after_in_child=lambda: None if self._in_place else self.forget())
+
+    def put_back(self) -> None:
+        """The script has asked for the run: all is as if it had opened it."""
+        self._in_place = True
+        if sys.excepthook is self._before[1]:
+            sys.excepthook = self._theirs[1]
+        if sys.exit is self._before[0]:
+            sys.exit = self._theirs[0]
+
+    def _noting_register(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> object:
+        self._handlers.append(function)
+        return self._register(function, *args, **kwargs)
+
+    def forget(self) -> None:
+        """Take out wandb's atexit handlers, too."""
+        for handler in self._handlers:
+            atexit.unregister(handler)
+
+
+class SilentSigterm:
+    """A handler of SIGTERM that nobody sees.
+
+    Libraries install theirs only where they find the default (Lightning's signal connector), so `signal.getsignal`
+    and `signal.signal` go on naming the default where it is really ours. Forked children get the default itself.
+    """
+
+    _handler: Callable[[int, FrameType | None], None] | None = None
+    _getsignal = staticmethod(signal.getsignal)
+
+    def __init__(self, pid: int, wakeup: int) -> None:
+        self._pid = pid
+        self._wakeup = wakeup
+        self._masks = threading.local()
+
+    def take(self) -> None:
+        """Install the handler, and hide it."""
+        real = signal.signal
+        SilentSigterm._handler = self._handle
+        real(signal.SIGTERM, self._handle)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        signal.signal = self._hiding_signal(real)
+        signal.getsignal = self._hiding_getsignal()
+        # A child that gets SIGTERM before it has dropped our handler would write into our pipe.
+        os.register_at_fork(
+            before=self._block,
+            after_in_parent=self._unblock,
+            after_in_child=functools.partial(self._drop, real),
+        )
+
+    @classmethod
+    def is_ours(cls) -> bool:
+        """Whether the script has left our handler in place."""
+        return cls._handler is not None and cls._getsignal(signal.SIGTERM) == cls._handler
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Hold the main thread where it is; the guard's thread, woken by the pipe, ends the process."""
+        os.write(self._wakeup, bytes([number]))  # again, should the script have taken the wakeup descriptor
+        threading.Event().wait(2 * ABRUPT_BOUND)
+
+    def _hiding_signal(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(real)
+        def signal_(signalnum: int, handler: Any) -> Any:
+            if signalnum == signal.SIGTERM and handler == signal.SIG_DFL and os.getpid() == self._pid:
+                handler = self._handle
+            return _hidden(real(signalnum, handler))
+
+        return signal_
+
+    def _hiding_getsignal(self) -> Callable[..., Any]:
+        @functools.wraps(self._getsignal)
+        def getsignal(signalnum: int) -> Any:
+            return _hidden(self._getsignal(signalnum))
+
+        return getsignal
+
+    def _block(self) -> None:
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _unblock(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
+    def _drop(self, real: Callable[..., Any]) -> None:
+        if self.is_ours():
+            real(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        self._unblock()
+
+
+def _hidden(handler: Any) -> Any:
+    return signal.SIG_DFL if handler is not None and handler == SilentSigterm._handler else handler
+
+
+def _finish_bound() -> float:
+    try:
+        # wandb gives up by itself (0.28.2 and newer) at its own bound: only step in when it does not.
+        return float(os.environ.get(environment.FINISH_TIMEOUT, "")) + 5
+    except ValueError:
+        return FINISH_BOUND
+
+
+def _service_processes(parent: int) -> list[int]:
+    """wandb-core processes that `parent` started (proc(5): the second field is the name, the fourth the parent)."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8") as file:
+                name, _, rest = file.read().partition("(")[2].rpartition(")")
+        except (OSError, ValueError):
+            continue
+        if name.startswith("wandb-core") and rest.split()[1] == str(parent):
+            found.append(int(entry))
+    return found

@@ -1,0 +1,253 @@
+"""Open the job's run, hide it until the script asks for one, hand it over.
+
+A run that exists before the script's first line would change the script: code that tests `wandb.run` (Lightning,
+transformers) takes another branch, and a second `wandb.init` loses all that it is given. So the open run is hidden:
+`wandb.run` stays None and wandb's module functions stay unbound until the script calls `wandb.init` itself, which
+then gets this run with its own arguments merged in (patches/wandb_init.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+from . import environment, log, preflight
+from .config import WandbConfig
+from .guard import Guard, WandbHooks
+from .identity import derived_run_id
+
+# Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about
+# ten. WANDB_INIT_TIMEOUT overrides it.
+INIT_TIMEOUT = 15
+
+_INIT_FAILED = "wandb.init failed"
+
+# `vars(wandb)` that a hidden run binds come back under these names when it is handed over.
+_MISSING = object()
+
+
+class OpenRun:
+    """The run of this process, from its opening to its end.
+
+    Attributes:
+        run: The `wandb.Run`.
+        handed_over: Whether the script has asked for it.
+        pid: The process whose run this is; a forked child has none.
+        environ: W&B's variables at the opening; a later change by the script counts as an argument of its own init.
+    """
+
+    def __init__(self, wandb: ModuleType, run: Any, before: dict[str, Any], hooks: WandbHooks) -> None:
+        self.wandb = wandb
+        self.run = run
+        self._hooks = hooks
+        self.handed_over = False
+        self.pid = os.getpid()
+        self.environ = wandb_variables()
+        self._bound = {name: value for name, value in vars(wandb).items() if before.get(name, _MISSING) is not value}
+        for name in self._bound:
+            if name in before:
+                setattr(wandb, name, before[name])
+            else:
+                delattr(wandb, name)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended, by whomever; to a forked child it is as good as that."""
+        return self.pid != os.getpid() or bool(getattr(self.run, "_is_finished", False))
+
+    def hand_over(self, *, bind: bool = True) -> Any:
+        """Show the run to the script, as if its own `wandb.init` had opened it, and let wandb talk as it would."""
+        if not self.handed_over:
+            self.handed_over = True
+            self._hooks.put_back()
+            self.run._settings.silent = self.wandb.setup().settings.silent
+            if bind:
+                for name, value in self._bound.items():
+                    setattr(self.wandb, name, value)
+            with contextlib.suppress(Exception):  # what it prints at its start is no reason to fail
+                self.run._header()
+        return self.run
+
+
+# The one run of this process; None before it is opened and where there is none.
+current: OpenRun | None = None
+
+
+def open_at_start() -> None:
+    """Called once, at the first frame of `__main__` of the process that owns the run. Never raises but on Ctrl-C."""
+    contract = environment.Contract(os.environ)
+    for problem in contract.problems:
+        log.warn(problem)
+    if contract.init == "defer":
+        return
+    try:
+        wandb = _import_wandb()
+        if wandb is None:
+            log.warn("the wandb package is not installed for this interpreter: the job is not tracked")
+            return
+        _open(wandb)
+    except Exception as error:  # no script is ever broken by us
+        log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
+
+
+def init_wandb_from_env() -> Any | None:
+    """Open the run that the environment describes, or hand over the one that is open.
+
+    For scripts that want the run without naming a project. In a job of several ranks only the owner's call opens
+    one.
+
+    Returns:
+        The `wandb.Run`; None where WANDB_PROJECT is not set, or this process does not own the job's run.
+    """
+    return init_wandb_if_configured(WandbConfig.from_env(os.environ))
+
+
+def init_wandb_if_configured(
+    config: WandbConfig | None, *, job_type: str | None = None, tags: Sequence[str] = ()
+) -> Any | None:
+    """Open a run as `config` says, or hand over the open one with these settings merged in.
+
+    Args:
+        config: What to call the run and where it belongs; None or one without a project means no run.
+        job_type: Instead of the config's.
+        tags: In addition to the config's.
+
+    Returns:
+        The `wandb.Run`; None where there is none to open, or this process does not own the job's run.
+
+    Raises:
+        ImportError: wandb is not installed.
+        wandb.Error: as `wandb.init` does.
+    """
+    if config is None or not config.enabled or not _may_open():
+        return None
+    import wandb
+
+    arguments = {
+        "project": config.project,
+        "entity": config.entity,
+        "name": config.run_name,
+        "notes": config.notes,
+        "group": config.group,
+        "job_type": job_type or config.job_type,
+        "tags": tuple(dict.fromkeys((*config.tags, *tags))) or None,
+    }
+    from .patches import wandb_init
+
+    wandb_init.apply(wandb)
+    return wandb.init(**{name: value for name, value in arguments.items() if value is not None})
+
+
+def wandb_variables() -> dict[str, str]:
+    """W&B's variables as they are now, without our own."""
+    return {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+
+
+def _may_open() -> bool:
+    """Whether an explicit call in this process may open the run: the rank's say, whatever the role."""
+    if current is not None:
+        return True
+    from . import process
+
+    contract = environment.Contract(os.environ)
+    rank, world_size, _, _ = process.find_rank(os.environ)
+    return rank == process.owner_rank(contract.owner, world_size)
+
+
+def _import_wandb() -> ModuleType | None:
+    """Import wandb; None where it is not installed (a bare `wandb/` of run files is a namespace package)."""
+    try:
+        import wandb
+    except ImportError as error:
+        if error.name != "wandb":
+            raise
+        return None
+    return wandb if getattr(wandb, "__file__", None) else None
+
+
+def _open(wandb: ModuleType) -> None:
+    global current
+    from .patches import wandb_init
+
+    before = dict(vars(wandb))
+    hooks = WandbHooks()  # before anything else of wandb: the service that it starts brings them, too
+    try:
+        run, outlook = _online_or_offline(wandb)
+    finally:
+        hooks.take_out()
+    current = OpenRun(wandb, run, before, hooks)
+    wandb_init.apply(wandb)
+    Guard(run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()
+    _announce(run, outlook)
+
+
+def _online_or_offline(wandb: ModuleType) -> tuple[Any, preflight.Outlook]:
+    key, problem = preflight.key_from_file(os.environ)
+    settings = wandb.setup().settings
+    if key:
+        # In memory, since a key in os.environ travels into logs: up to wandb 0.22 this is where the login looks,
+        # later releases take it from the settings of the run.
+        settings.api_key = key
+    outlook = preflight.look(os.environ, settings.base_url, key, problem)
+    if outlook.online:
+        try:
+            return _init(wandb, {"api_key": key} if key else {}), outlook
+        except Exception as error:  # whatever it is, offline is the answer
+            outlook = preflight.Outlook(online=False, reason=f"{_INIT_FAILED}: {error}")
+    return _init(wandb, {"mode": "offline"}), outlook
+
+
+def _init(wandb: ModuleType, settings: dict[str, Any]) -> Any:
+    if environment.INIT_TIMEOUT not in os.environ:
+        settings["init_timeout"] = INIT_TIMEOUT
+    group = WandbConfig.from_env(os.environ).group
+    if group:
+        settings["run_group"] = group
+    if environment.RUN_ID not in os.environ:
+        run_id = derived_run_id(os.environ, sys.orig_argv[1:])
+        if run_id:
+            settings |= {"run_id": run_id, "resume": os.environ.get(environment.RESUME, "allow")}
+    with _no_words_of(wandb):
+        run = wandb.init(settings=wandb.Settings(**settings))
+    run._settings.silent = True  # its footer would be the script's output
+    return run
+
+
+@contextlib.contextmanager
+def _no_words_of(wandb: ModuleType) -> Iterator[None]:
+    """Let wandb open a run without its usual lines.
+
+    Not by Settings(silent=True): then it does not ask who is logged in, and the user's address and code-saving
+    preference are missing from the run (wandb/sdk/wandb_setup.py, 0.31.0, `_load_user_settings`).
+    """
+    term = wandb.errors.term
+    shown = getattr(term, "_show_info", True)
+    term._show_info = False
+    try:
+        yield
+    finally:
+        term._show_info = shown
+
+
+def _announce(run: Any, outlook: preflight.Outlook) -> None:
+    if outlook.online:
+        continued = ", continued: what is logged again for its earlier steps, W&B drops" if run.resumed else ""
+        log.notice(f"run {run.entity}/{run.project}/{run.id} {run.url or ''}{continued}")
+        return
+    directory = os.path.dirname(run.dir)  # run.dir is its `files` directory
+    say = log.notice if outlook.reason.startswith(environment.MODE) else log.warn
+    say(f"{outlook.reason}; the run is kept offline, upload it with: wandb sync {directory}")
+
+
+def _main_frame() -> Any:
+    frame = sys._getframe()
+    main = vars(sys.modules["__main__"])
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals is main:
+            return frame
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
