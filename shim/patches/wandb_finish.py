@@ -1,0 +1,34 @@
+"""Let what is under way reach the run before it ends, whoever ends it.
+
+Why: Megatron-Bridge calls `wandb.finish()` right after its last save, and NeMo-RL's single-controller actor finishes
+its logger before its checkpointer; an artifact on its way would miss the run, or open a stray second one.
+
+Remove when: never; it is what makes logging in the background possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import artifacts, log
+from ..wrapt_source import load_wrapt
+
+# Called before a run ends, in this order; whatever else has to be waited for joins at the front.
+before_finish: list[Callable[[], object]] = [artifacts.committer.drain]
+
+
+def apply(run_class: Any) -> None:
+    """Wrap `wandb.sdk.wandb_run.Run.finish`; once."""
+    wrapt = load_wrapt()
+    if not isinstance(run_class.__dict__["finish"], wrapt.FunctionWrapper):
+        run_class.finish = wrapt.FunctionWrapper(run_class.__dict__["finish"], _finish)
+
+
+def _finish(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        for wait in before_finish:
+            wait()
+    except Exception as error:
+        log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
+    return original(*args, **kwargs)
