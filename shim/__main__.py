@@ -1,0 +1,100 @@
+"""`python -m shim install | uninstall | doctor | explain | variables`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from . import doctor, environment, install
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 is success, 1 a finding that a job would not be tracked, 2 wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except install.InstallError as error:
+        print(f"wandb-shim: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m shim", description="Track unmodified training scripts in W&B.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("install", help="bake the shim into interpreters; doing it again changes nothing")
+    command.add_argument("--home", type=Path, help="where the shim is to lie (default: /opt/wandb-shim or in the venv)")
+    command.add_argument(
+        "--python", action="append", metavar="PATH", help="interpreter (default: this one); repeatable"
+    )
+    command.add_argument("--home-only", action="store_true", help="no doors: the home is for somebody's PYTHONPATH")
+    command.set_defaults(run=_install)
+
+    command = commands.add_parser("uninstall", help="take it out again and restore what was there")
+    command.add_argument("--home", type=Path, help="where the shim lies")
+    command.set_defaults(run=_uninstall)
+
+    command = commands.add_parser("doctor", help="say what is installed and whether a run could be tracked")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.add_argument("--strict", action="store_true", help="exit with 1 if anything is BAD")
+    command.set_defaults(run=_doctor)
+
+    command = commands.add_parser("explain", help="say what would happen for a command line, without running it")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.add_argument("command", nargs="+", metavar="-- COMMAND", help="e.g. -- torchrun train.py --lr 1")
+    command.set_defaults(run=_explain)
+
+    command = commands.add_parser("variables", help="list the shim's own variables")
+    command.set_defaults(run=_variables)
+    return parser
+
+
+def _install(options: argparse.Namespace) -> int:
+    if options.home_only:
+        home = (options.home or install.BASE_HOME).absolute()
+        install.install([], home)
+        print(f"shim: {home}; to use it: PYTHONPATH={home}")
+        return 0
+    home, doors = install.install(options.python or [sys.executable], options.home)
+    print(f"shim: {home}")
+    for door in doors:
+        kept = f" (the sitecustomize that was there still runs: {door.displaced})" if door.displaced else ""
+        print(f"door: {door.files[0]} for {door.python}{kept}")
+    return 0
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    home = options.home or install.default_home([install.describe(sys.executable)])
+    for door in install.uninstall(home):
+        print(f"closed: {door.files[0]} for {door.python}")
+    print(f"removed: {home}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    findings = doctor.examine(os.environ)
+    print(doctor.as_json(findings) if options.json else doctor.report(findings))
+    return int(options.strict and not all(finding.ok for finding in findings))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    found = doctor.explain(options.command, os.environ)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(f"{'owns the run' if found['owner'] else 'opens no run'}: {found['role']}: {found['rule']}")
+    return 0
+
+
+def _variables(options: argparse.Namespace) -> int:
+    for name, (meaning, values, default) in environment.OWN_VARIABLES.items():
+        print(f"{name:<24} {meaning} [{values}; default: {default or 'empty'}]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

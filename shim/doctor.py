@@ -1,0 +1,155 @@
+"""Say what is installed for this interpreter, and what would happen to a command line, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from . import environment, preflight, process
+from .bootstrap import bin_directories
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report.
+
+    Attributes:
+        name: What was looked at.
+        ok: Whether a run could be tracked as far as this goes.
+        text: What was found.
+        hint: What to do where it is not ok.
+    """
+
+    name: str
+    ok: bool
+    text: str
+    hint: str = ""
+
+
+def examine(environ: Mapping[str, str]) -> list[Finding]:
+    """Look at this interpreter, and at the credentials and the server that this environment names."""
+    return [_doors(), _bytecode(), _wandb(), _wrapt(), *_contract(environ), _server(environ)]
+
+
+def explain(command: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the shim would decide for `command` in this environment, without running it.
+
+    Args:
+        command: A Python command line (`python …`), or a console script, which is found on PATH as a shell would.
+        environ: The environment that it would get.
+
+    Returns:
+        role, rank, world_size, local_rank, rank_source, owner and the rule that decided.
+    """
+    orig_argv = _as_python(command, environ)
+    if orig_argv is None:
+        return {"role": None, "owner": False, "rule": f"{command[0]} is not found, or no Python program"}
+    executable = shutil.which(orig_argv[0], path=environ.get("PATH")) or orig_argv[0]
+    prefix = os.path.dirname(os.path.dirname(executable))
+    decision = process.decide(orig_argv, environ, pid=0, bin_directories=bin_directories(executable, prefix))
+    return {name: getattr(decision, name) for name in ("role", "owner", *_RANK_FIELDS, "rule")}
+
+
+_RANK_FIELDS = ("rank", "world_size", "local_rank", "rank_source")
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """The findings for people."""
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        lines.append(f"{'ok ' if finding.ok else 'BAD'} {finding.name:<{width}}  {finding.text}")
+        if finding.hint and not finding.ok:
+            lines.append(f"    {'':<{width}}  → {finding.hint}")
+    return "\n".join(lines)
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """The findings for programs."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2)
+
+
+def _doors() -> Finding:
+    engine = sys.modules.get("_wandb_shim")
+    if engine is None:
+        hint = f"{sys.executable} -m shim install"
+        return Finding("started", False, f"no door of {sys.executable} leads to the shim", hint)
+    return Finding("started", True, f"from {Path(str(engine.__file__)).parent} in {sys.executable}")
+
+
+def _bytecode() -> Finding:
+    engine = sys.modules.get("_wandb_shim")
+    compiled = getattr(engine, "__cached__", None)
+    ok = engine is None or bool(compiled and os.path.exists(compiled))
+    return Finding("bytecode", ok, "compiled" if ok else "missing: each start costs more", "run `shim install` again")
+
+
+def _wandb() -> Finding:
+    try:
+        return Finding("wandb", True, version("wandb"))
+    except PackageNotFoundError:
+        return Finding("wandb", False, "not installed for this interpreter", "pip install wandb")
+
+
+def _wrapt() -> Finding:
+    if find_spec("wrapt") is not None:
+        return Finding("wrapt", True, f"{version('wrapt')}, this interpreter's own")
+    vendored = Path(__file__).resolve().parent.parent / "vendor" / "wrapt"
+    return Finding(
+        "wrapt",
+        vendored.is_dir(),
+        "the shim's own copy" if vendored.is_dir() else "missing",
+        "pip install wrapt",
+    )
+
+
+def _contract(environ: Mapping[str, str]) -> list[Finding]:
+    contract = environment.Contract(environ)
+    problems = [Finding("variable", False, problem) for problem in contract.problems]
+    project = environ.get(environment.PROJECT)
+    text = f"{environment.PROJECT}={project}" if project else f"off: {environment.PROJECT} is not set"
+    if not contract.switch:
+        text = f"off: {environment.SWITCH}=off"
+    return [*problems, Finding("tracking", True, text)]
+
+
+def _server(environ: Mapping[str, str]) -> Finding:
+    base_url = environ.get(environment.BASE_URL) or _default_server()
+    if not environ.get(environment.PROJECT):
+        return Finding("server", True, f"{base_url}, not asked")
+    key, problem = preflight.key_from_file(environ)
+    outlook = preflight.look(environ, base_url, key, problem)
+    return Finding("server", outlook.online, f"{base_url} " + (outlook.reason or "accepts the key"))
+
+
+def _default_server() -> str:
+    """What the installed release takes for W&B's own server; it changed in 0.31.0."""
+    try:
+        import wandb
+    except ImportError:
+        return f"https://{preflight.DEFAULT_HOSTS[0]}"
+    return str(wandb.Settings().base_url)
+
+
+def _as_python(command: Sequence[str], environ: Mapping[str, str]) -> list[str] | None:
+    """The interpreter's own command line for a shell's."""
+    if Path(command[0]).name.startswith(("python", "pypy")):
+        return list(command)
+    script = shutil.which(command[0], path=environ.get("PATH"))
+    if script is None:
+        return [sys.executable, f"/usr/bin/{command[0]}"] if command[0] in process.LAUNCHER_SCRIPTS else None
+    with open(script, "rb") as file:
+        first = file.readline().decode(errors="replace").strip()
+    words = first.removeprefix("#!").split()
+    if not first.startswith("#!") or "python" not in first:
+        return None
+    interpreter = words[1:] if words[0].endswith("/env") else words
+    return [*interpreter, script, *command[1:]]
