@@ -1,0 +1,124 @@
+"""What every test may ask for, and two rules for all of them: nothing is left running, and nothing skipped in CI."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import interpreters
+from tests.environments import INSTALLER_SETTINGS, REPOSITORY, python_of
+
+# What the machine that runs the tests may say about Python, W&B or a job: no test inherits it.
+FOREIGN = re.compile(
+    r"(PYTHON|WANDB|PYTEST_|SLURM|OMPI_|PMIX?_|MPI_|MV2_|I_MPI_|HYDRA_|RAY_|SKYPILOT_|KUBERNETES_|TORCHELASTIC_"
+    r"|TORCHINDUCTOR_|ACCELERATE_|NEMORUN_|COV_CORE_|COVERAGE_|DD_|NEW_RELIC_|OTEL_|XDG_|GIT_|VIRTUAL_ENV|MASTER_)"
+    r"|((LOCAL_|GROUP_|NODE_|ROLE_)?RANK|(LOCAL_|ROLE_)?WORLD_SIZE|NETRC)$"
+)
+
+# How long a process that was told to end, or is about to, may take.
+_GRACE_S = 10.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class LeftBehindError(Exception):
+    """Tests have left processes behind; the message names them."""
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the clone."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session", params=interpreters.pythons())
+def interpreter(request: pytest.FixtureRequest) -> Path:
+    """The interpreter of `wandb-3.10` and so on, for each Python of this machine."""
+    return python_of(f"wandb-{request.param}")
+
+
+@pytest.fixture
+def clean_environment(tmp_path: Path) -> dict[str, str]:
+    """Variables for a process as a person would start it: no trace of this machine, of pytest or of another job."""
+    environ = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+    # Settings of the git and of the W&B login of whoever runs the tests lie in the home directory.
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    return {**environ, **INSTALLER_SETTINGS, "HOME": str(home)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Fail the session if its tests leave processes behind; those, and no others, are ended.
+
+    A daemon whose parent is gone would be adopted by init and out of sight: so this process adopts it.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+    children = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    _, left = psutil.wait_procs([child for child in children if not _is_ours_or_over(child)], timeout=_GRACE_S)
+    described = [_describe(process) for process in left]
+    _end(left)
+    if described:
+        raise LeftBehindError("processes left behind by tests of this session:\n" + "\n".join(described))
+
+
+def _is_ours_or_over(process: psutil.Process) -> bool:
+    """Whether a process has ended, or is the helper that multiprocessing gives this process for its whole life."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or (
+            process.ppid() == os.getpid() and "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+        )
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _describe(process: psutil.Process) -> str:
+    """Say what a process is and, by its home directory (see `clean_environment`), of which test."""
+    try:
+        with process.oneshot():
+            return f"  {process.pid}: {' '.join(process.cmdline())} (HOME={process.environ().get('HOME', '')})"
+    except psutil.Error as error:
+        return f"  {error}"
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)  # psutil makes sure that the pid is still that of the same process
+        _, processes = psutil.wait_procs(processes, timeout=_GRACE_S / 2)
+
+
+def _fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where everything must be present: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one in CI: there every real component has to be present."""
+    report = yield
+    _fail_if_skipped_in_ci(report)
+    if call.excinfo is not None and call.excinfo.errisinstance(LeftBehindError):
+        # It comes up in the teardown of the last test, and where that one is expected to fail, as expected.
+        report.outcome = "failed"
+        vars(report).pop("wasxfail", None)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for a file that skips itself as a whole."""
+    report = yield
+    _fail_if_skipped_in_ci(report)
+    return report
