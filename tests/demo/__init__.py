@@ -1,0 +1,1 @@
+"""What the shim is about, in a minute: `make demo`."""
