@@ -1,0 +1,67 @@
+"""What `install` writes into doors, and where it puts the home: without an interpreter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shim import install
+
+
+def interpreter(prefix: str, base_prefix: str = "/usr") -> install.Interpreter:
+    stdlib = f"{prefix}/lib/python3.12"
+    return install.Interpreter(f"{prefix}/bin/python", "3.12.1", prefix, base_prefix, stdlib, f"{stdlib}/site-packages")
+
+
+def constants_of(source: str) -> dict[str, object]:
+    """The module constants of a door that are plain strings."""
+    assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return {ast.unparse(node.targets[0]): getattr(node.value, "value", None) for node in assigned}
+
+
+def test_a_virtual_environment_is_told_from_its_base() -> None:
+    assert interpreter("/work/venv").is_virtual
+    assert not interpreter("/usr").is_virtual
+
+
+def test_the_home_is_in_opt_as_soon_as_one_base_interpreter_is_named() -> None:
+    venv, base = interpreter("/work/venv"), interpreter("/usr")
+    assert install.default_home([venv, interpreter("/work/other")]) == Path("/work/venv/share/wandb-shim")
+    assert install.default_home([venv, base]) == install.default_home([base]) == Path("/opt/wandb-shim")
+
+
+@pytest.mark.parametrize("home", ["/opt/wandb-shim", '/tmp/it\'s "here"', "/tmp/back\\slash", "/tmp/ünïcode"])
+def test_a_door_names_its_home_however_that_is_spelled(home: str) -> None:
+    found = constants_of(install._door_source(Path(home), displaced="/x/kept.py"))
+    assert (found["HOME"], found["DISPLACED"]) == (home, "/x/kept.py")
+
+
+def test_a_door_differs_from_the_source_in_two_lines_only() -> None:
+    source = (install.SOURCE / "sitecustomize.py").read_text().splitlines()
+    door = install._door_source(Path("/h"), displaced="/d").splitlines()
+    changed = [new for old, new in zip(source, door, strict=True) if old != new]
+    assert [line.partition(" = ")[0] for line in changed] == ["HOME", "DISPLACED"]
+
+
+def test_the_line_of_the_pth_file_is_one_line_and_silent_without_its_module() -> None:
+    assert install.PTH_LINE.count("\n") == 1
+    assert install.PTH_LINE.startswith("import ")  # all others are taken for paths
+    done = subprocess.run([sys.executable, "-I", "-c", install.PTH_LINE], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_an_interpreter_describes_itself() -> None:
+    found = install.describe(sys.executable)
+    assert (found.prefix, found.base_prefix) == (sys.prefix, sys.base_prefix)
+    assert found.version == sys.version.split()[0]
+    assert Path(found.stdlib, "os.py").exists()
+
+
+def test_there_are_no_doors_where_nothing_is_installed(tmp_path: Path) -> None:
+    assert install.doors_at(tmp_path) == []
+    with pytest.raises(install.InstallError, match=r"doors\.json is missing"):
+        install.uninstall(tmp_path)

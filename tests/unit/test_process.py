@@ -1,0 +1,298 @@
+"""The pure function behind the roles: tables of command lines and environments as they occur in the wild."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shim import process
+from shim.process import CHILD, INTERACTIVE, LAUNCHER, TOOL, TRAINING
+
+BIN = ("/venv/bin", "/usr/local/bin", "/usr/bin")
+PROJECT = {"WANDB_PROJECT": "p"}
+TRAIN = ("python", "train.py")
+
+# Options as people give them; the interpreter itself says where they end (and no bytecode is written meanwhile).
+OPTIONS = [
+    *("", "-u", "-uB", "-OO -s", "-I", "-Wignore", "-W ignore", "-W ignore::DeprecationWarning -u", "-Xdev", "-X dev"),
+    *("-uX importtime=0", "-X utf8 -W error", "-Xfrozen_modules=off", "--check-hash-based-pycs never", "-bb -qd -v -x"),
+    "-uW ignore --check-hash-based-pycs always -E",
+]
+
+PARSED = [
+    ("python", "stdin", "", []),
+    ("python -", "stdin", "-", []),
+    ("python -u - --lr 1", "stdin", "-", ["--lr", "1"]),
+    ("python -i train.py", "script", "train.py", []),
+    ("python -mpkg.train --lr 1", "module", "pkg.train", ["--lr", "1"]),
+    ("python -umpkg.train -m x", "module", "pkg.train", ["-m", "x"]),
+    ("python -um pkg.train", "module", "pkg.train", []),
+    ("python -c 'import a; a.b()' -m x", "command", "import a; a.b()", ["-m", "x"]),
+    ("python -uc'import a'", "command", "import a", []),
+    ("python -m", "module", "", []),
+    ("python -W", "stdin", "", []),
+    ("python -V", "none", "-V", []),
+    ("python --version", "none", "--version", []),
+    ("python -uVV", "none", "-uVV", []),
+    ("python --help-all", "none", "--help-all", []),
+    ("python train.py -m pip", "script", "train.py", ["-m", "pip"]),
+    ("python /a/dir -c 1", "script", "/a/dir", ["-c", "1"]),
+]
+
+TRAINING_LINES = (
+    "python train.py",
+    "python -u ./train.py --lr 1",
+    "python /usr/local/bin/train.py",
+    "python bin/train",  # of the repository, not of an interpreter
+    *("python .", "python training.zip --epochs 3", "python -m pkg.train"),
+    "python -um megatron.bridge.training.pretrain",
+    "python -m nemo_run.core.runners.fdl_runner -n task -p pkg W29iag==",
+    "python /venv/lib/python3.12/site-packages/nemo_run/core/runners/fdl_runner.py -n task x",
+    "python -m nemo.collections.llm.recipes.llama3_8b",
+    # Megatron-Bridge and Megatron-LM: what torchrun starts.
+    "python -u examples/recipes/llama/pretrain_llama3_8b.py --config-file conf.yaml",
+    "python -u pretrain_gpt.py --tensor-model-parallel-size 2 --data-cache-path /c --wandb-project w",
+    # NeMo-RL: `uv run` becomes these.
+    "python examples/run_grpo_math.py --config examples/configs/grpo.yaml cluster.gpus_per_node=8",
+    "/root/.cache/uv/environments-v2/x/bin/python ./examples/run_sft.py",
+    # DeepSpeed's and Lightning's ranks, submitit's task, mpi4py's.
+    "python -u train.py --local_rank=0 --deepspeed ds.json",
+    "python -m openrlhf.cli.train_sft --local_rank=0",
+    "python /job/train.py trainer.devices=2 hydra.run.dir=/out hydra.job.name=train_ddp_process_1",
+    "python -u -m submitit.core._submit /checkpoint/%j",
+    "python -m mpi4py train.py",
+    # Programs that run another one in their own process.
+    "python -m cProfile -o out.prof train.py",
+    "python -m trace --count train.py",
+    "python -m debugpy --listen 5678 train.py",
+    "python -m coverage run train.py",
+    # In site-packages, but a training all the same.
+    "python -m gensim.scripts.word2vec_standalone -train corpus.txt",
+    "python /venv/lib/python3.12/site-packages/accelerate/test_utils/scripts/test_script.py",
+    *("python train.py -- --help", "python train.py --help-me --versions", "python train.py --version 2 --lr 0.1"),
+    "python -m code.train",  # a package of the repository: the standard library's `code` has no parts
+)
+
+LAUNCHER_LINES = (
+    "python /venv/bin/torchrun --nproc-per-node 8 train.py",
+    "python -m torch.distributed.run --nproc_per_node 8 -m pkg.train",
+    "python -m torch.distributed.launch train.py",
+    "python /venv/lib/python3.12/site-packages/torch/distributed/run.py train.py",
+    "python /venv/bin/accelerate launch train.py --help",
+    "python -m accelerate.commands.launch --num_processes 2 train.py",
+    "python /venv/bin/deepspeed --num_gpus 8 train.py",
+    "python -u -m deepspeed.launcher.launch --world_info=e30= train.py",
+    "python /venv/bin/ray start --head --block",
+    "python /venv/bin/ray job submit -- python train.py",
+    "python -m ray.scripts.scripts start --head",
+    "python /venv/bin/nemo llm pretrain --factory llama3_8b",
+    *("python -m nemo_run.cli.api", "python -m torchx.apps.utils.booth_main"),
+    "python /venv/bin/horovodrun -np 2 python train.py",
+    "python /usr/local/bin/ddtrace-run python train.py",
+    "python /apps/pytorch/2.9/bin/torchrun train.py",  # a module of an HPC site, on another python
+    *("python -m composer.cli.launcher -n 2 train.py", "python -m paddle.distributed.launch train.py"),
+    *("python -m lightning.fabric.cli run train.py", "python -m torch.backends.xeon.run_cpu train.py"),
+    "python /root/.vscode-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy/launcher 4711 -- train.py",
+)
+
+TOOL_LINES = (
+    "python --version",
+    "python -c 'import torch; print(torch.__version__)'",
+    "python -I -B -c 'import sys; sys.path = []'",  # uv asks an interpreter
+    "python -m pip install -e .",
+    "python /venv/bin/pip list",
+    "python /venv/lib/python3.12/site-packages/pip/__pip-runner__.py install x",
+    "python /v/site-packages/pip/_vendor/pyproject_hooks/_in_process/_in_process.py build_wheel /tmp/t",
+    "python /venv/lib/python3.12/site-packages/pyproject_hooks/_in_process/_in_process.py build_wheel /tmp/t",
+    "python setup.py bdist_wheel",
+    "python /tmp/build/setup.py egg_info",
+    *("python -m ensurepip --upgrade", "python -m venv .venv", "python -m uv pip install torch", "python -m build"),
+    *("python -m pytest -n 2", "python /venv/bin/pytest tests", "python -m unittest discover", "python get-pip.py"),
+    *("python -m wandb sync run", "python /venv/bin/wandb agent acme/p/sweep", "python -m shim doctor"),
+    *("python -m http.server", "python -m json.tool", "python -m compileall -q .", "python -m torch.utils.collect_env"),
+    *(
+        "python -m tensorboard.main --logdir .",
+        "python -m azure.cli storage",
+        "python -m pybind11 --includes",
+    ),
+    *("python -m coverage run -m pytest", "python -m coverage report", "python -m cProfile -m pytest"),
+    "python /root/.vscode-server/extensions/ms-python.python-1/python_files/interpreterInfo.py",
+    *("python /usr/lib/command-not-found -- foo", "python /bin/pip3 list"),
+    "python /usr/lib/python3/dist-packages/pip/__main__.py list",
+    *("python train.py --help", "python train.py sub -h", "python train.py --version", "python train.py --helpfull"),
+    "python -m pkg.train --help",
+    "python -m nemo_run.core.runners.fdl_runner --help",
+    "python -m cProfile train.py --help",
+)
+
+CHILD_LINES = (
+    "python -c 'from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)' "
+    "--multiprocessing-fork",
+    "python -s -c 'from multiprocessing.forkserver import main; main(3, 4)'",
+    "python -c 'from multiprocessing.resource_tracker import main;main(4)'",
+    "python -c 'from multiprocess.spawn import spawn_main; spawn_main()' --multiprocessing-fork",
+    "python -m joblib.externals.loky.backend.popen_loky_posix --process-name LokyProcess-1 --pipe 15",
+    "python -c 'from joblib.externals.loky.backend.resource_tracker import main; main(4, False)'",
+    "python -u /v/site-packages/ray/_private/workers/default_worker.py --node-ip-address=10.0.0.1",
+    "python /v/site-packages/ray/_private/workers/setup_worker.py --worker-entrypoint=x",
+    "python -u /v/site-packages/ray/dashboard/dashboard.py --host=127.0.0.1",
+    "python -u /v/site-packages/ray/dashboard/agent.py --node-ip-address=10.0.0.1",
+    "python -u /v/site-packages/ray/_private/runtime_env/agent/main.py",
+    "python -u /v/site-packages/ray/_private/log_monitor.py --session-dir=/tmp/ray",
+    "python -u /v/site-packages/ray/autoscaler/_private/monitor.py",
+    "python -m ray.util.client.server --address=10.0.0.1:6379",
+    "python /v/site-packages/torch/_inductor/compile_worker/__main__.py --pickler=x --workers=8",
+    "python -m torch._inductor.autotune_process --parent=1",
+    "python -m distributed.cli.dask_spec tcp://10.0.0.1:8786",
+    "python -m pyspark.daemon",
+    "python /venv/lib/python3.12/site-packages/debugpy/adapter --for-server 1",
+)
+
+INTERACTIVE_LINES = (
+    *("python", "python -q", "python -", "python -i train.py", "python -im pkg.train", "python -m pdb train.py"),
+    *("python -m IPython", "python -m jupyterlab", "python -m notebook", "python -m jupyterhub.singleuser"),
+    "python -m ipykernel_launcher -f /root/kernel.json",
+    "python -Xfrozen_modules=off -m ipykernel_launcher --f=/root/kernel.json",
+    "python /venv/lib/python3.12/site-packages/ipykernel_launcher.py -f /root/kernel.json",
+    *("python -m idlelib", "python -m papermill in.ipynb out.ipynb"),
+)
+
+ROLES = {
+    TRAINING: TRAINING_LINES,
+    LAUNCHER: LAUNCHER_LINES,
+    TOOL: TOOL_LINES,
+    CHILD: CHILD_LINES,
+    INTERACTIVE: INTERACTIVE_LINES,
+}
+
+
+@pytest.mark.parametrize(("line", "kind", "target", "arguments"), PARSED)
+def test_a_command_line_is_split(line: str, kind: str, target: str, arguments: list[str]) -> None:
+    found = process.parse_command_line(shlex.split(line))
+    assert (found.kind, found.target, list(found.arguments)) == (kind, target, arguments)
+    assert found.inspect == line.startswith("python -i")
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_options_end_where_the_interpreter_ends_them(options: str, tmp_path: Path) -> None:
+    script = tmp_path / "told.py"
+    # Two comment lines: -x skips the first.
+    script.write_text("#\n#\nimport json, sys\nprint(json.dumps([sys.orig_argv, sys.argv]))\n")
+    command = [sys.executable, *options.split(), str(script), "-m", "a", "--", "-c"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    orig_argv, argv = json.loads(done.stdout)
+    found = process.parse_command_line(orig_argv)
+    assert (found.kind, [found.target, *found.arguments]) == ("script", argv)
+
+
+@pytest.mark.parametrize(("role", "line"), [(role, line) for role, lines in ROLES.items() for line in lines])
+def test_a_command_line_of_the_wild_has_its_role(role: str, line: str) -> None:
+    found, rule = process.classify(process.parse_command_line(shlex.split(line)), BIN)
+    assert found == role, rule
+
+
+@pytest.mark.parametrize("line", [line for role, lines in ROLES.items() if role != TRAINING for line in lines])
+def test_no_other_role_than_training_owns_a_run(line: str) -> None:
+    ranks = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    decision = process.decide(shlex.split(line), {**PROJECT, **ranks}, pid=7, bin_directories=BIN)
+    assert not decision.owner
+    assert not decision.depends
+
+
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+SRUN = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "6", "SLURM_LOCALID": "2", "SLURM_STEP_ID": "0"}
+BATCH = {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0", "SLURM_JOB_ID": "9"}
+OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}
+ALONE = (0, 1, None, "")
+
+RANKS = [
+    ({}, ALONE),
+    (TORCHRUN, (3, 8, 1, "torchrun")),
+    (SRUN, (5, 6, 2, "srun")),
+    ({**SRUN, "SLURM_STEP_NUM_TASKS": "", "SLURM_NTASKS": "7"}, (5, 7, 2, "srun")),
+    ({**SRUN, "SLURM_NTASKS": "16"}, (5, 6, 2, "srun")),  # `srun -n 6` in an allocation of 16
+    (OPEN_MPI, (1, 4, 0, "Open MPI")),
+    ({"MV2_COMM_WORLD_RANK": "1", "MV2_COMM_WORLD_SIZE": "2"}, (1, 2, None, "MVAPICH")),
+    ({"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}, (2, 4, 0, "PMI")),
+    ({"SKYPILOT_NODE_RANK": "1", "SKYPILOT_NUM_NODES": "2"}, (1, 2, None, "SkyPilot")),
+    # Outside of a step: the batch script, the shell of salloc, the extern step.
+    (BATCH, ALONE),
+    ({**BATCH, "SLURM_STEP_ID": "4294967291"}, ALONE),
+    ({**BATCH, "SLURM_STEP_ID": "4294967290"}, ALONE),
+    ({**BATCH, "SLURM_STEP_ID": "batch"}, ALONE),
+    # One inside another: torchrun in a step, mpirun that starts its daemons with srun.
+    ({**SRUN, **TORCHRUN}, (3, 8, 1, "torchrun")),
+    ({**SRUN, "SLURM_PROCID": "0", **OPEN_MPI}, (1, 4, 0, "Open MPI")),
+    ({"SKYPILOT_NODE_RANK": "1", "SKYPILOT_NUM_NODES": "2", **TORCHRUN}, (3, 8, 1, "torchrun")),
+    # Intel MPI's and MPICH's mpirun start one proxy a node with srun: SLURM_PROCID is the node's.
+    ({**SRUN, "SLURM_PROCID": "0", "PMI_RANK": "3", "PMI_SIZE": "16"}, (3, 16, None, "PMI")),
+    # Values that are none.
+    ({**TORCHRUN, "RANK": ""}, ALONE),
+    ({**TORCHRUN, "RANK": "-1"}, ALONE),
+    ({**TORCHRUN, "WORLD_SIZE": "eight"}, ALONE),
+    ({**TORCHRUN, "RANK": "x", **SRUN}, (5, 6, 2, "srun")),
+    ({**TORCHRUN, "LOCAL_RANK": "x"}, (3, 8, None, "torchrun")),
+    ({"RANK": "0", "WORLD_SIZE": "0"}, (0, 1, None, "torchrun")),
+    ({"RANK": "2"}, ALONE),
+]
+
+LAST = {"WANDB_SHIM_OWNER": "last"}
+RANK_0 = {"RANK": "0", "WORLD_SIZE": "2"}
+RANK_1 = {"RANK": "1", "WORLD_SIZE": "2"}
+
+# (changes to an environment with a project, whether `python train.py`, process 7, owns the run)
+OWNERS: list[tuple[dict[str, str], bool]] = [
+    ({}, True),
+    (RANK_0, True),
+    (RANK_1, False),
+    ({**RANK_0, **LAST}, False),
+    ({**RANK_1, **LAST}, True),
+    ({**RANK_1, "WANDB_SHIM_OWNER": "1"}, True),
+    ({**RANK_0, "WANDB_SHIM_OWNER": "nobody"}, True),
+    (LAST, True),
+    (SRUN, False),
+    ({**SRUN, **LAST}, True),
+    (BATCH, True),
+    ({**BATCH, **LAST}, True),
+    (OPEN_MPI, False),
+    ({"HOROVOD_RANK": "1", "HOROVOD_SIZE": "2", "HOROVOD_LOCAL_RANK": "1"}, False),  # horovodrun with gloo
+    ({"NODE_RANK": "1", "WORLD_SIZE": "16", "MASTER_ADDR": "node-0"}, False),  # Lightning, started once a node
+    ({"WANDB_PROJECT": ""}, False),
+    ({"WANDB_MODE": "disabled"}, False),
+    ({"WANDB_MODE": "offline"}, True),
+    ({"WANDB_SHIM": "off"}, False),
+    ({"WANDB_SHIM_INIT": "off"}, False),
+    ({"WANDB_SHIM_INIT": "defer"}, True),
+    # Below the process that owns the run, in its place after exec, and in another job that inherited the mark.
+    ({"WANDB_SHIM_OWNED_BY": "6@"}, False),
+    ({"WANDB_SHIM_OWNED_BY": "7@"}, True),
+    ({"WANDB_SHIM_OWNED_BY": "6@", "WANDB_SHIM_INIT": "always"}, False),
+    ({"WANDB_SHIM_OWNED_BY": "6@SLURM_JOB_ID=9", **BATCH}, False),
+    ({"WANDB_SHIM_OWNED_BY": "6@SLURM_JOB_ID=8", **BATCH}, True),
+    ({"WANDB_SHIM_OWNED_BY": "6@", **BATCH}, True),
+]
+
+
+@pytest.mark.parametrize(("environ", "expected"), RANKS)
+def test_rank_and_world_size_come_from_whoever_started_the_rank(
+    environ: dict[str, str], expected: tuple[int, int, int | None, str]
+) -> None:
+    assert process.find_rank(environ) == expected
+
+
+@pytest.mark.parametrize(("environ", "owner"), OWNERS)
+def test_one_process_of_a_job_owns_the_run(environ: dict[str, str], owner: bool) -> None:
+    decision = process.decide(TRAIN, {**PROJECT, **environ}, pid=7, bin_directories=BIN)
+    assert decision.owner is owner, decision.rule
+    assert decision.rule
+
+
+@pytest.mark.parametrize("command", ["pip list", "torchrun train.py"])
+def test_always_makes_an_owner_of_any_role(command: str) -> None:
+    environ = {**PROJECT, "WANDB_SHIM_INIT": "always"}
+    assert process.decide(["python", *f"/venv/bin/{command}".split()], environ, pid=7, bin_directories=BIN).owner
