@@ -1,0 +1,146 @@
+"""How long a checkpoint's hook keeps all ranks of a Megatron job waiting: in the background, and as `.wait()` does it.
+
+`python -m tests.benchmarks.stall` prints both, for a server that takes 2 s a request and for 20,000 files a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.environments import python_of
+from tests.wandb_server import Fault, WandbServer
+
+SAVES = Path(__file__).parent.parent / "integration" / "megatron" / "saves.py"
+PER_REQUEST_S = 2.0
+
+# The hook's own time, save by save, written to a file.
+SCRIPT = """\
+import json, os, sys, time
+from saves import call, write
+files, saves, wait = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "wait"
+writer = None
+if wait:  # the original, which returns before the artifact is committed, and the wait that makes sure of it
+    import wandb as writer
+    run = writer.init()
+    log_artifact = run.log_artifact
+    run.log_artifact = lambda artifact, **kwargs: log_artifact(artifact, **kwargs).wait()
+took = []
+for step in range(1, saves + 1):
+    path = f"ckpts/iter_{step:07d}"
+    write(path, files)
+    took.append(call(path, "ckpts", step, writer))
+    # The next save comes when this one is done with, as in a job whose saves are minutes apart; with a slow server,
+    # it does not wait for that.
+    while sys.argv[4] == "patient" and not wait and sys.modules["_wandb_shim.artifacts"].committer.outstanding():
+        time.sleep(0.1)
+    time.sleep(0.2)
+json.dump(took, open("took.json", "w"))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """What the hook of one job took.
+
+    Attributes:
+        seconds: Save by save.
+        committed: How many artifact versions the server has got.
+    """
+
+    seconds: tuple[float, ...]
+    committed: int
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.seconds)
+
+
+def measure(
+    home: Path,
+    environ: Mapping[str, str],
+    scratch: Path,
+    *,
+    files: int = 2,
+    saves: int = 5,
+    wait: bool = False,
+    slow: bool = False,
+) -> Stall:
+    """Save checkpoints in a job of one's own, and read how long the hook took.
+
+    Args:
+        home: Where the shim lies.
+        environ: Variables of a clean process.
+        scratch: An empty directory.
+        files: How many a checkpoint has.
+        saves: How many checkpoints.
+        wait: Whether to measure Megatron's own hook, with a wait for the commit, instead of ours.
+        slow: Whether the server takes `PER_REQUEST_S` for each request about artifacts.
+    """
+    (scratch / "saves.py").write_text(SAVES.read_text())
+    (scratch / "stall.py").write_text(SCRIPT)
+    with WandbServer.start() as server:
+        if slow:
+            server.set_fault(Fault("slow", match="Artifact", seconds=PER_REQUEST_S))
+        subprocess.run(
+            [
+                *(python_of("megatron"), "stall.py", str(files), str(saves)),
+                *("wait" if wait else "background", "hurried" if slow else "patient"),
+            ],
+            cwd=scratch,
+            env={
+                **environ,
+                **server.environment(),
+                "PYTHONPATH": str(home),
+                "WANDB_PROJECT": "stall",
+                "WANDB_SHIM_SKIP": "megatron_bridge" if wait else "",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=280,
+        )
+        done = [artifact for artifact in server.artifacts if artifact.state == "COMMITTED"]
+    return Stall(tuple(json.loads((scratch / "took.json").read_text())), len(done))
+
+
+def main() -> None:
+    """Print a table."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WANDB"))}
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place, "shim")
+        subprocess.run(
+            [sys.executable, "-m", "shim", "install", "--home-only", "--home", str(home)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        for title, files, slow in (
+            ("a fast server", 2, False),
+            (f"{PER_REQUEST_S:.0f} s a request", 2, True),
+            ("20,000 files", 20_000, False),
+        ):
+            stalls = []
+            for wait in (False, True):
+                scratch = Path(place, f"{files}-{slow}-{wait}")
+                scratch.mkdir()
+                stalls.append(
+                    measure(home, {**environ, "HOME": place}, scratch, files=files, wait=wait, slow=slow, saves=3)
+                )
+            ours, theirs = stalls
+            print(
+                f"{title:16} {1000 * ours.median:8.2f} ms (most {1000 * max(ours.seconds):.2f}), with .wait()"
+                f" {1000 * theirs.median:10.1f} ms: 1/{theirs.median / ours.median:,.0f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Checkpoints on their way to W&B while the server fails, the job is killed, or there is no network at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.environments import python_of
+from tests.integration.test_nemo_rl import UP_TO_07, committed, nemo_rl, steps
+from tests.jobs import Job
+from tests.wandb_server import Fault
+
+# Megatron-Bridge's hook on checkpoints of a few bytes; see there.
+SAVES = Path(__file__).parent / "megatron" / "saves.py"
+
+# Save, and be killed before the server has answered.
+KILLED = "from saves import save\nimport os, time\nsave(1)\ntime.sleep({seconds})\nos.kill(os.getpid(), 9)\n"
+
+
+@pytest.fixture
+def python(job: Job) -> Path:
+    """The interpreter with Megatron-Bridge, and `saves` beside the script."""
+    job.write("saves.py", SAVES.read_text())
+    return python_of("megatron")
+
+
+def iterations(job: Job) -> list[int]:
+    return [a.metadata["iteration"] for a in job.server.artifacts if a.state == "COMMITTED"]
+
+
+def mentions(stderr: str, path: Path | str) -> list[str]:
+    """The shim's lines that name a path."""
+    return [line for line in stderr.splitlines() if line.startswith("wandb-shim:") and str(path) in line]
+
+
+def wait_until_killed(job: Job, python: Path, script: str, *, match: str) -> None:
+    """Run a script that kills itself while the server hangs in the requests that match."""
+    job.server.set_fault(Fault("hang", match=match))
+    job.write("train.py", script)
+    assert job.run(python, "train.py", check=False).returncode == -9
+    assert [artifact for artifact in job.server.artifacts if artifact.state == "COMMITTED"] == []
+    job.server.clear_faults()
+
+
+@pytest.mark.parametrize("match", ["CreateArtifact$", "CommitArtifact"])
+@pytest.mark.parametrize("again", ["save({step})", "load(1)"])
+def test_what_a_kill_kept_from_being_committed_the_next_start_logs_once(
+    job: Job, python: Path, match: str, again: str
+) -> None:
+    wait_until_killed(job, python, KILLED.format(seconds=3), match=match)
+    for step in (2, 3):
+        job.write("train.py", f"from saves import load, save\n{again.format(step=step)}\n")
+        job.run(python, "train.py")
+    assert iterations(job) == ([1, 2, 3] if "save" in again else [1])
+
+
+def test_what_was_committed_but_not_noted_is_not_logged_twice(job: Job, python: Path) -> None:
+    job.write("train.py", "from saves import save\nsave(1)\n")
+    job.run(python, "train.py")
+    journal = job.directory / "ckpts" / ".wandb-shim-checkpoints.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"committed"' not in line))
+    job.write("train.py", "from saves import save\nsave(2)\n")
+    job.run(python, "train.py")
+    assert iterations(job) == [1, 2]
+
+
+def test_a_killed_job_of_nemo_rl_logs_the_rest_at_its_next_save(job: Job) -> None:
+    nemo_rl(job, UP_TO_07)
+    other = python_of("wandb-3.12")
+    script = "from algorithm import train\ntrain([(1, 0.1)])\nimport os, time; time.sleep(2); os.kill(os.getpid(), 9)\n"
+    wait_until_killed(job, other, script, match="CreateArtifact$")
+    job.write("train.py", "from algorithm import train\ntrain([(2, 0.2)], keep_top_k=None)\n")
+    job.run(other, "train.py")
+    assert steps(job) == [1, 2]
+
+
+@pytest.mark.parametrize("fault", [Fault("status", status=500, match="Artifact"), Fault("reset")], ids=["500", "reset"])
+def test_when_the_server_dies_during_a_save_training_goes_on_and_one_warning_names_it(
+    job: Job, python: Path, fault: Fault
+) -> None:
+    job.write(
+        "train.py",
+        "from saves import save\nimport time\nsave(1)\ntime.sleep(5)\nprint('go', flush=True)\n"
+        "time.sleep(3)\nsave(2)\nprint('trained')\nraise SystemExit(7)\n",
+    )
+    process = subprocess.Popen(
+        [python, "train.py"],
+        cwd=job.directory,
+        env={**job.environ, "PYTHONPATH": str(job.home), "WANDB_FINISH_TIMEOUT": "5"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "go\n"
+    job.server.set_fault(fault)
+    start = time.monotonic()
+    stdout, stderr = process.communicate(timeout=280)
+    assert (process.returncode, stdout) == (7, "trained\n")
+    assert len(mentions(stderr, job.directory / "ckpts" / "iter_0000002")) == 1
+    assert mentions(stderr, job.directory / "ckpts" / "iter_0000001") == []
+    assert time.monotonic() - start < 60
+    job.server.clear_faults()
+    job.write("train.py", "from saves import load\nload(2)\n")
+    job.run(python, "train.py")
+    assert iterations(job) == [1, 2]
+
+
+def test_the_same_checkpoint_twice_in_a_process_is_one_version(job: Job, python: Path) -> None:
+    job.write("train.py", "from saves import save\nsave(1)\nsave(2)\nsave(2, text='the same step, another file')\n")
+    job.run(python, "train.py")
+    assert iterations(job) == [1, 2]
+
+
+def test_the_step_is_that_of_the_path_and_not_of_the_argument(job: Job, python: Path) -> None:
+    job.write("train.py", "from saves import save\nsave(1, iteration=2)\nsave(2, iteration=2)\n")
+    job.run(python, "train.py")
+    assert iterations(job) == [1, 2]
+    assert [sorted(artifact.aliases) for artifact in committed(job)] == [["iter_0000001"], ["iter_0000002", "latest"]]
+
+
+def test_a_rewritten_directory_is_a_new_version_and_an_unchanged_one_is_not(job: Job, python: Path) -> None:
+    def version(script: str) -> int:
+        job.write("train.py", f"from saves import call, save\n{script}\n")
+        job.run(python, "train.py")
+        return len(committed(job))
+
+    assert version("save(1, name='last')") == 1
+    assert version("call('ckpts/last', 'ckpts', 1)") == 1
+    assert version("save(1, name='last', text='another')") == 2
+    assert version("save(2, name='last'); import time; time.sleep(1); save(3, name='last', text='more')") == 4
+
+
+def test_offline_all_is_in_the_file_that_wandb_sync_uploads(job: Job, python: Path) -> None:
+    job.write("train.py", "from saves import load, save\nload(1)\nsave(1)\nsave(2)\nprint('trained')\n")
+    done = job.run(python, "train.py", environ={"WANDB_MODE": "offline"})
+    assert (done.stdout, job.server.requests) == ("trained\n", [])
+    assert mentions(done.stderr, "iter_") == []
+    (directory,) = (job.directory / "wandb").glob("offline-run-*")
+    job.run(python.parent / "wandb", "sync", directory, shim=False, environ={"WANDB_PROJECT": None})
+    assert iterations(job) == [1, 2]
+    assert job.server.run().config["wandb_shim"] == {"inputs": ["ckpts:iter_0000001"]}
+
+
+@pytest.mark.parametrize("init", ["auto", "defer"])
+@pytest.mark.parametrize("end", ["pass", "wandb.finish()", "with"])
+def test_the_end_of_the_run_waits_however_it_ends(job: Job, python: Path, init: str, end: str) -> None:
+    job.server.set_fault(Fault("slow", match="Artifact", seconds=0.5))
+    body = "with wandb.init():\n    save(1)\n" if end == "with" else f"wandb.init()\nsave(1)\n{end}\n"
+    job.write("train.py", "from saves import save\nimport wandb\n" + body)
+    job.run(python, "train.py", environ={"WANDB_SHIM_INIT": init})
+    assert iterations(job) == [1]
+    assert job.server.run().exit_code == 0
+
+
+def test_a_job_that_gets_sigterm_ends_its_run_although_an_artifact_is_on_its_way(job: Job, python: Path) -> None:
+    job.write(
+        "train.py",
+        "from saves import save\nimport os, time\nsave(1)\ntime.sleep(1)\nos.kill(os.getpid(), 15)\ntime.sleep(60)\n",
+    )
+    job.server.set_fault(Fault("hang", match="CreateArtifact$"))
+    start = time.monotonic()
+    done = job.run(python, "train.py", check=False)
+    assert done.returncode == -15
+    assert time.monotonic() - start < 45
+    assert job.server.run().exit_code == 128 + 15
+    assert mentions(done.stderr, "iter_0000001")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may make a mount namespace here")
+def test_the_path_in_the_metadata_is_that_outside_of_a_bind_mount(job: Job, python: Path) -> None:
+    (job.directory / "on the host").mkdir()
+    (job.directory / "inside").mkdir()
+    job.write("train.py", "from saves import save\nsave(1, directory='inside/ckpts')\n")
+    mounted = f"mount --bind 'on the host' inside && exec {python} train.py"
+    job.run("unshare", "--mount", "/bin/sh", "-c", mounted)
+    (artifact,) = committed(job)
+    path = job.directory / "on the host" / "ckpts" / "iter_0000001"
+    assert path.is_dir()
+    assert artifact.metadata["absolute_path"].endswith(str(path.relative_to(job.directory)))
+    assert artifact.entries["__0_0.distcp"]["ref"] == f"file://{job.directory}/inside/ckpts/iter_0000001/__0_0.distcp"

@@ -1,0 +1,152 @@
+"""The journal beside the checkpoints, and what becomes of a checkpoint that cannot be logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shim import artifacts
+from shim.artifacts import JOURNAL, Checkpoint, Committer, uncommitted
+
+
+def checkpoint(directory: Path, step: int) -> Checkpoint:
+    """A checkpoint that is on disk."""
+    path = directory / f"iter_{step:07d}"
+    path.mkdir(exist_ok=True)
+    (path / "weights").write_text("weights")
+    return Checkpoint(str(path), "ckpts", step, "iteration", (path.name,), {"loss": 0.5})
+
+
+def test_what_was_saved_and_not_committed_comes_back_as_it_was(tmp_path: Path) -> None:
+    first, second, third = (checkpoint(tmp_path, step) for step in (1, 2, 3))
+    for each in (first, second, third):
+        artifacts._note(each, "saved")
+    artifacts._note(second, "committed")
+    assert uncommitted(str(tmp_path)) == [first, third]
+
+
+def test_a_checkpoint_saved_again_after_its_commit_is_not_committed(tmp_path: Path) -> None:
+    first = checkpoint(tmp_path, 1)
+    for state in ("saved", "committed", "saved"):
+        artifacts._note(first, state)
+    assert uncommitted(str(tmp_path)) == [first]
+
+
+def test_a_checkpoint_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    for each in (first, second):
+        artifacts._note(each, "saved")
+    shutil.rmtree(first.path)
+    assert uncommitted(str(tmp_path)) == [second]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"state": "sav',
+        "null",
+        "[]",
+        '{"state": "saved"}',
+        '{"state": "saved", "checkpoint": {"path": "/", "aliases": []}}',
+        '{"state": "saved", "checkpoint": {"path": "/", "aliases": [], "of a later release": 1}}',
+    ],
+)
+def test_a_line_that_is_not_understood_does_not_hide_the_others(tmp_path: Path, line: str) -> None:
+    first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    artifacts._note(first, "saved")
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write(line + "\n")
+    artifacts._note(second, "saved")
+    assert uncommitted(str(tmp_path)) == [first, second]
+
+
+def test_a_line_cut_short_by_a_kill_does_not_swallow_the_next(tmp_path: Path) -> None:
+    first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    artifacts._note(first, "saved")
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write('{"state": "comm')
+    artifacts._note(second, "saved")
+    assert uncommitted(str(tmp_path)) == [first, second]
+
+
+def test_there_is_nothing_to_recover_without_a_journal(tmp_path: Path) -> None:
+    assert uncommitted(str(tmp_path)) == []
+    assert uncommitted(str(tmp_path / "missing")) == []
+
+
+def test_two_processes_may_write_one_journal(tmp_path: Path) -> None:
+    # What O_APPEND promises holds for one write: a line must be one.
+    each = [checkpoint(tmp_path, step) for step in range(20)]
+    for one in each:
+        artifacts._note(one, "saved")
+    assert [json.loads(line)["state"] for line in (tmp_path / JOURNAL).read_text().splitlines()] == ["saved"] * 20
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_has_no_journal(tmp_path: Path) -> None:
+    first = checkpoint(tmp_path, 1)
+    tmp_path.chmod(0o555)
+    artifacts._note(first, "saved")
+    assert uncommitted(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [("ckpts", "ckpts"), ("my run/é:1", "my-run-1"), ("...", "..."), ("///", "checkpoint"), ("a_b-c.d", "a_b-c.d")],
+)
+def test_names_are_what_wandb_accepts(name: str, cleaned: str) -> None:
+    assert artifacts._clean(name) == cleaned
+
+
+def test_the_state_of_a_directory_is_that_of_all_below_it(tmp_path: Path) -> None:
+    first = checkpoint(tmp_path, 1)
+    before = artifacts._state_of(first.path)
+    assert before["files"] == 1
+    deep = Path(first.path, "policy", "weights")
+    deep.mkdir(parents=True)
+    (deep / "shard").write_text("x")
+    after = artifacts._state_of(first.path)
+    assert after["files"] == 2
+    assert after["modified_ns"] >= before["modified_ns"]
+    os.utime(deep / "shard", ns=(2**62, 2**62))
+    assert artifacts._state_of(first.path)["modified_ns"] == 2**62
+
+
+def test_a_single_file_is_a_checkpoint_too(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_text("12345")
+    state = artifacts._state_of(str(tmp_path / "last.ckpt"))
+    assert (state["files"], state["bytes"]) == (1, 5)
+
+
+def test_a_checkpoint_that_cannot_be_made_an_artifact_is_one_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # not installed, whatever this interpreter has
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    committer, first = Committer(), checkpoint(tmp_path, 1)
+    assert committer.commit(first, run=None)
+    assert not committer.commit(first, run=None)
+    committer.drain(10)
+    assert committer.outstanding() == []
+    assert capfd.readouterr().err.count(first.path) == 1
+    assert uncommitted(str(tmp_path)) == [first]
+
+
+def test_the_wait_at_the_end_is_bounded_and_names_what_is_left(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "make_artifact", lambda checkpoint: time.sleep(60))
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    committer, first = Committer(), checkpoint(tmp_path, 1)
+    start = time.monotonic()
+    committer.commit(first, run=None)
+    committer.drain(0.2)
+    assert time.monotonic() - start < 5
+    assert committer.outstanding() == [first]
+    assert capfd.readouterr().err.count(first.path) == 1
