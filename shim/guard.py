@@ -1,7 +1,8 @@
 """See the run to its end: the right exit code, SIGTERM with nobody handling it, `os._exit`, a server that hangs.
 
-One daemon thread waits on a pipe for what may come while the main thread is busy in C code. The script sees none of
-it: SIGTERM still looks unhandled to `signal.getsignal`, and the process still dies by it.
+A daemon thread waits on a pipe for what may come while the main thread is busy in C code, a second one finishes the
+run then. The script sees none of it: SIGTERM still looks unhandled to `signal.getsignal`, and the process still dies
+by it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -49,6 +51,8 @@ class Guard:
         self._pid = os.getpid()
         self._once = threading.Lock()
         self._done = threading.Event()
+        self._failed = False
+        self._asked: SimpleQueue[int] = SimpleQueue()
         self._exit_state = ExitState(main_frame)
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)  # as signal.set_wakeup_fd asks
@@ -59,7 +63,9 @@ class Guard:
         os._exit = self._finishing_exit(os._exit)  # type: ignore[assignment]
         os.execv = self._finishing_exec(os.execv)
         os.execve = self._finishing_exec(os.execve)
-        threading.Thread(target=self._watch, name="wandb-shim", daemon=True).start()
+        # Both now: from Python 3.12 on no thread starts any more once atexit handlers run.
+        for work in (self._watch, self._finish_when_asked):
+            threading.Thread(target=work, name="wandb-shim", daemon=True).start()
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             SilentSigterm(self._pid, self._write).take()
 
@@ -98,23 +104,24 @@ class Guard:
                 if not getattr(self._run, "_is_finished", False):
                     self._run.finish(exit_code=code)
             except Exception as error:  # the process is ending; its exit code must not change
+                self._failed = True
                 log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
             finally:
                 self._done.set()
 
+    def _finish_when_asked(self) -> None:
+        self._finish(self._asked.get())
+
     def _finish_soon(self, code: int) -> None:
-        """Finish in a thread of its own, and wait for it no longer than `ABRUPT_BOUND`."""
-        try:
-            threading.Thread(target=self._finish, args=(code,), daemon=True).start()
-        except RuntimeError:
-            pass  # at the end of the interpreter no thread starts any more, but then _at_exit is at work
+        """Finish in the other thread, and wait for it no longer than `ABRUPT_BOUND`."""
+        self._asked.put(code)
         if not self._done.wait(ABRUPT_BOUND):
             log.warn(f"the run's end did not get through in {ABRUPT_BOUND:.0f} s; what is left: {self._run.dir}")
             self._end_service()  # it would outlive this process, and hold its output open
 
     def _give_up(self) -> None:
         """End wandb's own process where the end of the run does not get through: only so does Python exit."""
-        if self._done.is_set():
+        if self._done.is_set() and not self._failed:  # after a failure wandb waits for its process without end
             return
         directory = os.path.dirname(self._run.dir)
         log.warn(f"W&B takes no data any more: giving up; upload it later with: wandb sync {directory}")

@@ -29,8 +29,8 @@ def test_no_name_stands_in_both_tables() -> None:
 
 
 def test_no_two_environments_share_a_directory() -> None:
-    directories = [environment.directory for environment in environments.environments().values()]
-    assert len(set(directories)) == len(directories)
+    directories = {environment.name: environment.directory for environment in environments.environments().values()}
+    assert len(set(directories.values())) == len(directories)
 
 
 def test_another_definition_is_another_directory() -> None:
