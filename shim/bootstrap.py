@@ -165,11 +165,6 @@ def _open_run() -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
