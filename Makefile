@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test break bench lint format environments tools clean
+.PHONY: help demo test break bench image lint format environments tools clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,15 +28,18 @@ help:  ## Say what there is
 demo: $(READY)  ## Track an unmodified training script, without an account: what the shim is about
 	@$(BIN)/python -m tests.demo
 
-test: tools lint environments  ## Lint, type-check and run all tests
+test: tools lint environments  ## Lint, type-check and run all tests, with a Docker engine for as long
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
+	@$(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 break: $(READY)  ## Take one rule out of the code at a time, and see a test fail
 	@$(BIN)/python -m tests.break_it
 
 bench: tools $(READY)  ## Measure what the shim costs
 	@$(BIN)/python -m tests.benchmarks
+
+image: $(READY)  ## Bake the shim into an image: make image BASE_IMAGE=… IMAGE=…
+	@PYTHON=$(BIN)/python docker/image $(BASE_IMAGE) $(IMAGE)
 
 lint: $(READY)  ## Only the static part: ruff, mypy --strict
 	@echo "== lint"
@@ -56,10 +59,13 @@ clean:  ## Remove all that the above have made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# System calls are counted with strace, instructions with valgrind.
+# System calls are counted with strace, instructions with valgrind; images are tested with an engine and debootstrap.
 tools:
-	@missing=$$(for tool in strace valgrind; do command -v $$tool >/dev/null || echo $$tool; done); \
-	$(call apt_install,$$missing)
+	@missing=$$(for tool in strace valgrind debootstrap; do command -v $$tool >/dev/null || echo $$tool; done); \
+	docker info >/dev/null 2>&1 || missing="$$missing $$(for tool in dockerd:docker.io iptables:iptables; do \
+	    PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || echo $${tool#*:}; done)"; \
+	docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing="$$missing docker-compose"; \
+	$(call apt_install,$$(echo $$missing))
 
 # Made anew where the dependencies have changed; the stamp is written last. Dependency groups need pip 25.1.
 $(READY): pyproject.toml

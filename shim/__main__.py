@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import doctor, environment, install
+from . import doctor, environment, install, interpreters
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except install.InstallError as error:
+    except interpreters.InstallError as error:
         print(f"wandb-shim: {error}", file=sys.stderr)
         return 1
     return status
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--python", action="append", metavar="PATH", help="interpreter (default: this one); repeatable"
     )
+    command.add_argument("--all", action="store_true", help="every base interpreter found where images keep them")
     command.add_argument("--home-only", action="store_true", help="no doors: the home is for somebody's PYTHONPATH")
     command.set_defaults(run=_install)
 
@@ -59,7 +60,8 @@ def _install(options: argparse.Namespace) -> int:
         install.install([], home)
         print(f"shim: {home}; to use it: PYTHONPATH={home}")
         return 0
-    home, doors = install.install(options.python or [sys.executable], options.home)
+    pythons = [*(options.python or ()), *(interpreters.find() if options.all else ())]
+    home, doors = install.install(pythons or [sys.executable], options.home)
     print(f"shim: {home}")
     for door in doors:
         kept = f" (the sitecustomize that was there still runs: {door.displaced})" if door.displaced else ""
@@ -68,7 +70,7 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    home = options.home or install.default_home([install.describe(sys.executable)])
+    home = options.home or install.default_home([interpreters.describe(sys.executable)])
     for door in install.uninstall(home):
         print(f"closed: {door.files[0]} for {door.python}")
     print(f"removed: {home}")

@@ -59,6 +59,7 @@ class Guard:
 
     def arm(self) -> None:
         """Register with everything that can end this process. To be called in the main thread."""
+        self._exit = os._exit
         atexit.register(self._at_exit)  # after wandb's own handler, so before it in time
         os._exit = self._finishing_exit(os._exit)  # type: ignore[assignment]
         os.execv = self._finishing_exec(os.execv)
@@ -86,6 +87,8 @@ class Guard:
                 # signal.signal works in the main thread only, and that one may be stuck in C code.
                 ctypes.CDLL(None).signal(int(signal.SIGTERM), 0)
                 os.kill(self._pid, signal.SIGTERM)
+                if self._pid == 1:  # the kernel keeps a default action from a container's first process
+                    self._exit(SIGNAL_BASE + signal.SIGTERM)
 
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:

@@ -19,45 +19,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .interpreters import InstallError, Interpreter, describe, quiet_environment
+
 SOURCE = Path(__file__).resolve().parent
 BASE_HOME = Path("/opt/wandb-shim")
 DISPLACED = "wandb_shim_displaced_sitecustomize.py"
 PTH_LINE = "import sys; exec('try:\\n import _wandb_shim_door\\nexcept ImportError:\\n pass')\n"
 
-_ASK = """
-import json, os, sys, sysconfig
-print(json.dumps({
-    "executable": sys.executable, "version": sys.version.split()[0], "prefix": sys.prefix,
-    "base_prefix": sys.base_prefix, "stdlib": os.path.dirname(os.__file__), "purelib": sysconfig.get_path("purelib"),
-}))
-"""
 _COMPILE = """
 import compileall, os, sys
 for path in sys.argv[1:]:
     compile = compileall.compile_dir if os.path.isdir(path) else compileall.compile_file
     compile(path, quiet=2) or sys.exit(f"{path} does not compile")
 """
-
-
-class InstallError(Exception):
-    """What went wrong, where, and what to do."""
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """One Python, as it describes itself."""
-
-    executable: str
-    version: str
-    prefix: str
-    base_prefix: str
-    stdlib: str
-    purelib: str
-
-    @property
-    def is_virtual(self) -> bool:
-        """Whether this is a virtual environment (PEP 405)."""
-        return self.prefix != self.base_prefix
 
 
 @dataclass
@@ -75,34 +49,6 @@ class Door:
     kind: str
     files: list[str] = field(default_factory=list)
     displaced: str = ""
-
-
-def describe(python: str | os.PathLike[str]) -> Interpreter:
-    """Ask an interpreter who it is.
-
-    Raises:
-        InstallError: It is not there, does not start, or is older than 3.10.
-    """
-    try:
-        # Without `site` (and so without any door), a virtual environment before 3.14 does not know its prefix.
-        answer = subprocess.run(
-            [str(python), "-I", "-c", _ASK],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=_quiet_environment(),
-        )
-    except OSError as error:
-        raise InstallError(f"{python} cannot be started: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        raise InstallError(f"{python} is no working Python: {' '.join(error.stderr.split())[-300:]}") from error
-    try:
-        found = Interpreter(**json.loads(answer.stdout))
-    except (ValueError, TypeError) as error:
-        raise InstallError(f"{python} is no working Python: it does not say who it is") from error
-    if tuple(int(part) for part in found.version.split(".")[:2]) < (3, 10):
-        raise InstallError(f"{python} is Python {found.version}; the shim needs 3.10 or newer")
-    return found
 
 
 def default_home(interpreters: list[Interpreter]) -> Path:
@@ -270,11 +216,7 @@ def _compile(interpreter: Interpreter, home: Path, door: Door) -> None:
         str(home / "sitecustomize.py"),
         str(home / "shim"),
     ]
-    subprocess.run([*command, *modules], check=True, env=_quiet_environment())
-
-
-def _quiet_environment() -> dict[str, str]:
-    return {**os.environ, "WANDB_SHIM": "off"}
+    subprocess.run([*command, *modules], check=True, env=quiet_environment())
 
 
 def _read_doors(home: Path) -> list[Door]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import environment, log, preflight
+from . import environment, home_directory, log, preflight
 from .config import WandbConfig
 from .guard import Guard, WandbHooks
 from .identity import derived_run_id
@@ -85,6 +85,7 @@ def open_at_start() -> None:
     if contract.init == "defer":
         return
     try:
+        home_directory.replace_missing(os.environ)
         wandb = _import_wandb()
         if wandb is None:
             log.warn("the wandb package is not installed for this interpreter: the job is not tracked")

@@ -70,7 +70,7 @@ def engine() -> Iterator[dict[str, str]]:
 def _started(dockerd: str, place: Path, host: str) -> Iterator[None]:
     DATA.mkdir(parents=True, exist_ok=True)
     log = place / "dockerd.log"
-    words = [dockerd, "--host", host, "--data-root", DATA.resolve(), "--exec-root", place / "exec"]
+    words = [dockerd, "--host", host, "--data-root", str(DATA.resolve()), "--exec-root", str(place / "exec")]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*words, "--pidfile", place / "dockerd.pid"],

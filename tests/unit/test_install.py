@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from shim import install
+from shim import install, interpreters
 
 
-def interpreter(prefix: str, base_prefix: str = "/usr") -> install.Interpreter:
+def interpreter(prefix: str, base_prefix: str = "/usr") -> interpreters.Interpreter:
     stdlib = f"{prefix}/lib/python3.12"
-    return install.Interpreter(f"{prefix}/bin/python", "3.12.1", prefix, base_prefix, stdlib, f"{stdlib}/site-packages")
+    return interpreters.Interpreter(
+        f"{prefix}/bin/python", "3.12.1", prefix, base_prefix, stdlib, f"{stdlib}/site-packages"
+    )
 
 
 def constants_of(source: str) -> dict[str, object]:
@@ -55,7 +57,7 @@ def test_the_line_of_the_pth_file_is_one_line_and_silent_without_its_module() ->
 
 
 def test_an_interpreter_describes_itself() -> None:
-    found = install.describe(sys.executable)
+    found = interpreters.describe(sys.executable)
     assert (found.prefix, found.base_prefix) == (sys.prefix, sys.base_prefix)
     assert found.version == sys.version.split()[0]
     assert Path(found.stdlib, "os.py").exists()
@@ -63,5 +65,16 @@ def test_an_interpreter_describes_itself() -> None:
 
 def test_there_are_no_doors_where_nothing_is_installed(tmp_path: Path) -> None:
     assert install.doors_at(tmp_path) == []
-    with pytest.raises(install.InstallError, match=r"doors\.json is missing"):
+    with pytest.raises(interpreters.InstallError, match=r"doors\.json is missing"):
         install.uninstall(tmp_path)
+
+
+def test_each_base_interpreter_is_found_once_also_through_an_environment(tmp_path: Path) -> None:
+    base = Path(interpreters.describe(sys.executable).base_prefix, "bin", f"python3.{sys.version_info[1]}").resolve()
+    for name, target in (("one/bin/python3", base), ("two/bin/python3.9", tmp_path / "nowhere"), ("three/bin", base)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "one/bin/python3-config").write_text("#!/bin/sh\n")
+    (tmp_path / "one/bin/python3.12").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "one/bin/python3.12").chmod(0o755)
+    assert interpreters.find([str(tmp_path / "*/bin/python3*"), str(base)]) == [str(base)]

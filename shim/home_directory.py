@@ -1,0 +1,38 @@
+"""A place for wandb's settings, logs and caches where the user has no home directory that can be written.
+
+In containers that run as any user id (`docker run --user 4242`, OpenShift) there is none, or one that is read-only.
+Then wandb.init fails (wandb/sdk/wandb_setup.py, 0.31.0, `_load_settings`), or its service logs to stderr; the latter
+also where only HOME is not set (`env -i`). wandb's own variables lead it to where it can write.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import MutableMapping
+
+# https://docs.wandb.ai/guides/track/environment-variables, and their defaults below a home directory.
+VARIABLES = {
+    "WANDB_CONFIG_DIR": ".config/wandb",
+    "WANDB_CACHE_DIR": ".cache/wandb",
+    "WANDB_DATA_DIR": ".local/share/wandb",
+}
+
+
+def replace_missing(environ: MutableMapping[str, str]) -> None:
+    """Set those of `VARIABLES` that are not set, where wandb would find no home by itself.
+
+    Args:
+        environ: The process's environment; left alone where HOME is set to a directory that can be written.
+
+    Raises:
+        OSError: There is no directory for temporary files either.
+    """
+    home = os.path.expanduser("~")  # HOME, else what /etc/passwd says
+    if not os.access(home, os.W_OK):
+        home = os.path.join(tempfile.gettempdir(), f"wandb-shim-{os.getuid()}")
+        os.makedirs(home, mode=0o700, exist_ok=True)
+    elif "HOME" in environ:
+        return
+    for name, below in VARIABLES.items():
+        environ.setdefault(name, os.path.join(home, below))

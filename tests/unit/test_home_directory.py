@@ -1,0 +1,36 @@
+"""Where wandb keeps what is its own when the user has no home."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from shim.home_directory import VARIABLES, replace_missing
+
+
+def test_a_home_that_can_be_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environ = {"HOME": str(tmp_path)}
+    replace_missing(environ)
+    assert environ == {"HOME": str(tmp_path)}
+
+
+def test_without_one_wandb_gets_a_private_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environ = {"HOME": str(tmp_path / "missing"), "WANDB_CACHE_DIR": "/elsewhere"}
+    replace_missing(environ)
+    replace_missing(environ)
+    place = tmp_path / f"wandb-shim-{os.getuid()}"
+    expected = {name: str(place / below) for name, below in VARIABLES.items()}
+    assert environ == {**expected, "HOME": str(tmp_path / "missing"), "WANDB_CACHE_DIR": "/elsewhere"}
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_only_the_variable_is_missing_wandb_keeps_its_places() -> None:
+    environ: dict[str, str] = {}
+    replace_missing(environ)
+    assert environ == {name: os.path.expanduser(f"~/{below}") for name, below in VARIABLES.items()}
