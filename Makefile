@@ -33,10 +33,11 @@ test: tools lint environments  ## Lint, type-check and run all tests, with a Doc
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 break: $(READY)  ## Take one rule out of the code at a time, and see a test fail
-	@$(BIN)/python -m tests.break_it
+	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.break_it
 
 bench: tools $(READY)  ## Measure what the shim costs
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.benchmarks.image
 
 image: $(READY)  ## Bake the shim into an image: make image BASE_IMAGE=… IMAGE=…
 	@PYTHON=$(BIN)/python docker/image $(BASE_IMAGE) $(IMAGE)

@@ -68,6 +68,27 @@ BREAKS: tuple[Break, ...] = (
         "tests/integration/test_seeded_random.py::test_with_the_shim_both_jobs_keep_their_artifacts",
     ),
     Break(
+        "as PID 1 a job ends at SIGTERM",
+        "shim/guard.py",
+        "if self._pid == 1:",
+        "if False:",
+        "tests/integration/docker/test_places.py::test_docker_stop_ends_the_run_with_143",
+    ),
+    Break(
+        "an interpreter of the image has a door of its own",
+        "docker/Dockerfile",
+        "-m shim install --all --home /opt/wandb-shim",
+        "-m shim install --home-only --home /opt/wandb-shim",
+        "tests/integration/docker/test_places.py::test_a_script_is_one_run[isolated]",
+    ),
+    Break(
+        "a user without a home is tracked",
+        "shim/run.py",
+        "home_directory.replace_missing(os.environ)",
+        "pass",
+        "tests/integration/docker/test_places.py::test_a_script_is_one_run[a user without a home]",
+    ),
+    Break(
         "the script's directory stays out of our imports",
         "shim/script_directory.py",
         "sys.path.pop(0) if hidden else None",
