@@ -1,0 +1,167 @@
+"""`ray_runtime_env` in a real Ray cluster, a job submitted through Ray's own client, its driver written as NeMo-RL's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.environments import REPOSITORY, borrowing_environment, environment_of, python_of
+from tests.jobs import Job
+from tests.leaks import files_with
+from tests.wandb_server import API_KEY
+
+PATIENCE_S = 120.0
+PLANTED = "planted-0123456789abcdef0123456789abcdef"
+
+# nemo_rl/distributed/virtual_cluster.py, init_ray: all that the driver has goes to the workers, and a worker group
+# copies it once more, with an interpreter of its own.
+DRIVER = """\
+import json, os, sys
+import ray
+
+ray.init(address="auto", log_to_driver=False, runtime_env={"env_vars": dict(os.environ)})
+
+@ray.remote
+def seen():
+    names = ("WANDB_PROJECT", "WANDB_TAGS", "WANDB_API_KEY", "WANDB_API_KEY_FILE", "WANDB_NOTES")
+    return {"prefix": sys.prefix, "wandb": "wandb" in sys.modules} | {name: os.environ.get(name) for name in names}
+
+own = {"py_executable": sys.argv[1], "env_vars": dict(os.environ)}
+print("SEEN " + json.dumps(ray.get([seen.remote(), seen.options(runtime_env=own).remote()])))
+"""
+
+SUBMIT = """\
+import json, os, sys, time
+from ray.job_submission import JobSubmissionClient
+from launcher import ray_runtime_env
+from launcher.key_files import write_key_file
+
+address, worker_python, planted = sys.argv[1:]
+environment = ray_runtime_env(env={"PLANTED": planted}, key_file=write_key_file(os.environ["WANDB_API_KEY"]), verify=True)
+client = JobSubmissionClient(address)
+job = client.submit_job(entrypoint="python driver.py " + worker_python, runtime_env={**environment, "working_dir": "."})
+end = time.monotonic() + 120
+while not (status := client.get_job_status(job)).is_terminal() and time.monotonic() < end:
+    time.sleep(0.5)
+jobs = [details.dict() for details in client.list_jobs()]
+print(json.dumps({"status": status, "log": client.get_job_logs(job), "jobs": jobs, "sent": environment}, default=str))
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster on this machine.
+
+    Attributes:
+        address: Where jobs are submitted.
+        directory: Its logs and all else that it writes.
+    """
+
+    address: str
+    directory: Path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/api/version", timeout=5) as answer:
+            return int(answer.status) == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@pytest.fixture
+def cluster(job: Job) -> Iterator[Cluster]:
+    """A head whose every process has the shim and knows nothing of W&B; ended by pid, with all that it started."""
+    python = python_of("launcher")
+    # Ray's sockets lie below; the kernel allows their paths 107 bytes, which a directory of pytest's exceeds.
+    directory = Path(tempfile.mkdtemp(prefix="ray-"))
+    port = free_port()
+    command = [python, python.with_name("ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", "0"]
+    command += ["--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
+    command += ["--ray-client-server-port", str(free_port()), "--temp-dir", directory, "--disable-usage-stats"]
+    environ = {name: value for name, value in job.environ.items() if not name.startswith("WANDB")}
+    environ |= {"PATH": f"{python.parent}:{environ['PATH']}", "PYTHONPATH": str(job.home)}
+    log = job.directory.parent / "head.log"
+    with log.open("w") as output:
+        head = subprocess.Popen([str(word) for word in command], env=environ, stdout=output, stderr=output)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + PATIENCE_S
+        while not answers(address):
+            assert head.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        yield Cluster(address, directory)
+    finally:
+        end(head)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def end(head: subprocess.Popen[bytes]) -> None:
+    """End the head as its user would; what outlives it is killed."""
+    processes = psutil.Process(head.pid).children(recursive=True)
+    head.terminate()
+    try:
+        head.wait(30)
+    except subprocess.TimeoutExpired:
+        head.kill()
+        head.wait()
+    _, left = psutil.wait_procs(processes, timeout=10)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
+def test_a_submitted_job_is_one_run_and_ray_never_shows_the_key(job: Job, cluster: Cluster) -> None:
+    job.write("env.toml", '[wandb]\nproject = "proj"\ntags = ["rl"]\nnotes = "it\'s 100 $ a \\"step\\""\n')
+    job.write("driver.py", DRIVER)
+    environ = {
+        **{name: value for name, value in job.environ.items() if name != "WANDB_PROJECT"},
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    worker = borrowing_environment(environment_of("launcher").base.executable, job.directory.parent / "own", "launcher")
+    submit = job.directory.parent / "submit.py"
+    submit.write_text(SUBMIT)
+    done = job.run(
+        python_of("launcher"), submit, cluster.address, worker, PLANTED, shim=False, environ=environ, timeout=240
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["status"] == "SUCCEEDED", told["log"]
+
+    line = next(line for line in told["log"].splitlines() if line.startswith("SEEN "))
+    shared, own = json.loads(line.removeprefix("SEEN "))
+    assert (Path(own["prefix"]), Path(shared["prefix"])) == (worker.parents[1], python_of("launcher").parents[1])
+    for seen in (shared, own):
+        assert (seen["WANDB_PROJECT"], seen["WANDB_TAGS"]) == ("proj", "rl")
+        assert seen["WANDB_NOTES"] == 'it\'s 100 $ a "step"'
+        assert seen["WANDB_API_KEY"] is None
+        assert not seen["wandb"], "a worker has imported wandb"
+        assert not os.path.exists(seen["WANDB_API_KEY_FILE"]), "the key file outlived the submitting process"
+
+    run = job.server.run()
+    assert (Path(run.program).name, run.tags, run.state) == ("driver.py", ["rl"], "finished")
+    assert "SEEN " in run.console_text()
+
+    # The same search finds what is put among the variables, so that finding nothing means something.
+    assert files_with(PLANTED, cluster.directory)["runtime_env_agent.log"] == "clear"
+    assert PLANTED in json.dumps(told["jobs"])
+    assert files_with(API_KEY, cluster.directory) == {}
+    assert API_KEY not in done.stdout + done.stderr
