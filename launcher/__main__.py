@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,12 @@ def _env(options: argparse.Namespace) -> int:
     key_needed = secrets.needs_key_here(str(kind), secret)
     given = dict(_assignment(text) for text in options.env)
     environment = resolve(file, profile, given, None, os.environ, verify=False, key_needed=key_needed)
-    sys.stdout.write(render.FORMATS[options.format](environment, options.reveal))
+    if options.format == "table":
+        # A pipe or file has no columns: there every variable keeps its one line.
+        text = render.table(environment, options.reveal, shutil.get_terminal_size((0, 0)).columns)
+    else:
+        text = render.FORMATS[options.format](environment, options.reveal)
+    sys.stdout.write(text)
     for note in environment.notes:
         print(f"launcher: {note}", file=sys.stderr)
     hidden = [item.name for item in environment if item.secret]

@@ -108,7 +108,7 @@ def run_through(tunnel: Any, command: str, text: str = "") -> str:
     try:
         used.connect()
         return str(used.run(command, hide=True, in_stream=io.StringIO(text)).stdout)
-    except (Exception, SystemExit) as error:  # nemo-run's tunnel exits where it cannot log in
+    except (Exception, SystemExit) as error:  # nemo-run's SSHTunnel exits where it cannot log in
         raise LauncherError(f"{tunnel.key}: {_last_line(error)}") from None
     finally:
         if not connected:
@@ -117,6 +117,8 @@ def run_through(tunnel: Any, command: str, text: str = "") -> str:
 
 def _last_line(error: BaseException) -> str:
     """What a failed command said, without the command."""
+    if isinstance(error, SystemExit):
+        return "the login is refused: does this account there accept the key that `identity` names?"
     said = str(getattr(getattr(error, "result", None), "stderr", "") or error).strip()
     return said.splitlines()[-1] if said else type(error).__name__
 

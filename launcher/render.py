@@ -18,23 +18,34 @@ from .errors import LauncherError
 from .variables import Variable
 
 _NO_VALUES = "(no variables)"
+_GAP = "  "
+# Columns that a value has in a table whatever the terminal's width.
+_NARROWEST = 24
 
 
-def table(environment: Environment, reveal: bool = False) -> str:
-    """Three columns for people; control characters and line ends are shown escaped."""
+def table(environment: Environment, reveal: bool = False, width: int = 0) -> str:
+    """Three columns for people; control characters and line ends are shown escaped.
+
+    Args:
+        environment: What to show.
+        reveal: Show secrets, too.
+        width: Columns of the terminal, so that long values are folded; 0 where there is none.
+    """
     rows = [("VARIABLE", "VALUE", "FROM")]
     rows += [
         (item.name, _one_line(item.value if reveal else item.shown), _one_line(item.source)) for item in environment
     ]
     if len(rows) == 1:
         return _NO_VALUES + "\n"
-    widths = [max(_columns(row[column]) for row in rows) for column in (0, 1)]
-    lines = (
-        "  ".join(cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=False))
-        + "  "
-        + row[2]
-        for row in rows
-    )
+    names, values, sources = (max(_columns(row[column]) for row in rows) for column in range(3))
+    room = width - names - sources - 2 * len(_GAP)
+    if width and values > room:
+        values = max(room, _NARROWEST)
+    lines = []
+    for name, value, source in rows:
+        first, *rest = _folded(value, values)
+        lines.append(_GAP.join((_padded(name, names), _padded(first, values), source)))
+        lines += [_GAP.join((" " * names, part)) for part in rest]
     return "\n".join(lines) + "\n"
 
 
@@ -121,6 +132,21 @@ def _dotenv_line(item: Variable) -> str:
 def _one_line(text: str) -> str:
     """Text with control characters escaped, so that no value can draw on a terminal or end a comment."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - _columns(text))
+
+
+def _folded(text: str, columns: int) -> list[str]:
+    """Text in pieces that fit, cut after a space, slash or comma where there is one in the last third."""
+    pieces = []
+    while _columns(text) > columns:
+        end = next(end for end in range(len(text), 0, -1) if _columns(text[:end]) <= columns)
+        end = max(text.rfind(mark, 2 * end // 3, end) for mark in " /,") + 1 or end
+        pieces.append(text[:end].rstrip())
+        text = text[end:]
+    return [*pieces, text]
 
 
 def _columns(text: str) -> int:

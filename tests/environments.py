@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.fields import LEPTON_PIN, NEMO_RUN
 from tests import interpreters
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -100,9 +101,9 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
         alone=("megatron-bridge==0.3.1", "megatron-core==0.16.1"),
     ),
     "ray": Packages(("ray==2.60.0", WANDB, WRAPT), minor="3.11"),  # that of Debian's Python, for containers
-    "nemo-run": Packages(("nemo-run==0.11.1", "leptonai<0.28", WANDB)),  # newer leptonai: ImportError in nemo-run
+    "nemo-run": Packages((NEMO_RUN, LEPTON_PIN, WANDB)),  # as `pip install wandb-shim[launcher]` does
     # The launcher with every executor's own package; skypilot and wandb 0.31 want different releases of click.
-    "launcher": Packages(("nemo-run[skypilot,ray,kubeflow]==0.11.1", "leptonai<0.28", "wandb==0.26.1", "tomli")),
+    "launcher": Packages((NEMO_RUN.replace("==", "[skypilot,ray,kubeflow]=="), LEPTON_PIN, "wandb==0.26.1", "tomli")),
     "peers": Packages(("ddtrace==4.16.0", "newrelic==14.1.0", "coverage==7.17.3", WANDB, WRAPT)),
     "ddtrace": Packages(("ddtrace==4.16.0", WANDB, WRAPT), minor="3.11"),  # the peer that images come with
     "server": Packages(("starlette>=0.40", "uvicorn>=0.32"), minor="3.11"),  # tests.wandb_server in a container

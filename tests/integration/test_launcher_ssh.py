@@ -88,10 +88,11 @@ def attempt(folder):
         build_there(folder)
     except LauncherError as error:
         return str(error)
-messages = [attempt("/proc/nowhere")]
-listener.close()
-answer(messages)
+refused = attempt("/proc/nowhere")
+user_key.__class__.generate(2048).write_private_key_file("id_rsa")
+answer([refused, attempt("/tmp")])
 """
-    [refused] = in_nemo_run(SERVER + program, environ, tmp_path)
+    refused, foreign = in_nemo_run(SERVER + program, environ, tmp_path)
     assert "the key file could not be written into /proc/nowhere/.wandb-shim: me@127.0.0.1: mkdir:" in refused
-    assert KEY not in refused
+    assert "me@127.0.0.1: the login is refused" in foreign
+    assert KEY not in refused + foreign

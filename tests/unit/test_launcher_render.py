@@ -8,7 +8,7 @@ import pytest
 
 from launcher.environment import Environment
 from launcher.errors import LauncherError
-from launcher.render import FORMATS
+from launcher.render import FORMATS, table
 from launcher.variables import HIDDEN, Variable
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -120,3 +120,18 @@ def test_the_table_is_aligned_and_keeps_control_characters_off_the_terminal() ->
         f"WANDB_API_KEY  {HIDDEN}            wandb login\\n(x)",
     ]
     assert FORMATS["table"](Environment(()), False) == "(no variables)\n"
+
+
+def test_a_long_value_is_folded_in_a_terminal_and_keeps_its_line_in_a_pipe() -> None:
+    given = environment({"A": "/lustre/of/a/group/and/more", "B": "one two three four five six seven", "C": "東" * 15})
+    assert table(given, width=39).splitlines() == [
+        "VARIABLE  VALUE                     FROM",
+        "A         /lustre/of/a/group/and/   test",
+        "          more",
+        "B         one two three four five   test",
+        "          six seven",
+        "C         東東東東東東東東東東東東  test",
+        "          東東東",
+    ]
+    for width in (0, 200):
+        assert "B         one two three four five six seven  test" in table(given, width=width).splitlines()
