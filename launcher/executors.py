@@ -163,12 +163,20 @@ def _finish_skypilot(fields: dict[str, Any], profile: Profile) -> None:
         fields["ports"] = tuple(fields["ports"])
 
 
+# nemo-run spreads these fields over what it has built, the key's mount included.
+_REPLACING = (
+    ("container_kwargs", "env", "variables", "env_vars"),
+    ("container_kwargs", "volumeMounts", "mounts", "volume_mounts"),
+    ("spec_kwargs", "volumes", "volumes", "volumes"),
+)
+
+
 def _finish_kuberay(fields: dict[str, Any], profile: Profile) -> None:
     from nemo_run.core.execution.kuberay import KubeRayWorkerGroup
 
-    if "env" in (fields.get("container_kwargs") or {}):
-        text = '"env" in container_kwargs replaces all other variables: use env_vars'
-        raise profile.problem("container_kwargs", text)
+    for field, key, all_others, instead in _REPLACING:
+        if key in (fields.get(field) or {}):
+            raise profile.problem(field, f'"{key}" in {field} replaces all other {all_others}: use {instead}')
     groups = [KubeRayWorkerGroup(**group) for group in fields.get("worker_groups", ())]
     if groups:
         fields["worker_groups"] = groups

@@ -10,7 +10,8 @@ traced, to the job's log), to `docker inspect`, to the pod. So the key is never 
 | slurm | a 0600 file on the cluster; gone when the job ends for good, not when it is requeued |
 | skypilot | a 0600 file on this host, copied by SkyPilot's file mounts; stays until the cluster is down |
 | dgxcloud | a Kubernetes secret where the profile names one (`wandb_secret`), else in the pod's variables |
-| lepton, kuberay | a secret of the engine, by reference |
+| lepton | a secret of the engine, by reference; a variable in the container |
+| kuberay | a secret of the engine, by reference; mounted as a file |
 
 Where a file carries it, WANDB_API_KEY_FILE names the file, and the shim reads it.
 """
@@ -30,6 +31,7 @@ from .errors import LauncherError
 from .key_files import FILE_NAME, place_key_on_cluster, run_through, write_key_file
 
 MOUNTED_FILE = f"/run/secrets/{FILE_NAME}"
+MOUNTED_SECRET = "/run/secrets/wandb-shim"
 
 # Names that the engine's secret has unless the profile's `wandb_secret` says otherwise.
 DEFAULT_SECRETS = {"lepton": "WANDB_API_KEY", "kuberay": "wandb"}
@@ -164,15 +166,23 @@ def _lepton(key: Key, fields: Mapping[str, Any]) -> Delivery:
 
 
 def _kuberay(key: Key, fields: Mapping[str, Any]) -> Delivery:
-    container = dict(fields.get("container_kwargs") or {})
-    sources = list(container.get("envFrom") or ())
     name = key.secret or DEFAULT_SECRETS["kuberay"]
-    reference = {"secretRef": {"name": name}}
-    if reference in sources:
+    container = fields.get("container_kwargs") or {}
+    if {"secretRef": {"name": name}} in (container.get("envFrom") or ()):
         return Delivery()
+    # A file, not a variable: NeMo-RL's driver copies its environment into a runtime_env, which Ray logs. The last of
+    # the volumes: nemo-run copies the working directory to the first.
+    volume = {"name": "wandb-shim-key", "secret": {"secretName": name}}
+    mount = {"name": "wandb-shim-key", "mountPath": MOUNTED_SECRET, "readOnly": True}
     create = f"`kubectl create secret generic {name} --from-file={contract.API_KEY}=/dev/stdin`, key on standard input"
-    added = {"container_kwargs": {**container, "envFrom": [*sources, reference]}}
-    return Delivery(fields=added, warning=_assumed("kuberay", key, create))
+    return Delivery(
+        env={contract.API_KEY_FILE: f"{MOUNTED_SECRET}/{contract.API_KEY}"},
+        fields={
+            "volumes": [*fields.get("volumes", ()), volume],
+            "volume_mounts": [*fields.get("volume_mounts", ()), mount],
+        },
+        warning=_assumed("kuberay", key, create),
+    )
 
 
 _WAYS: dict[str, Callable[[Key, Mapping[str, Any]], Delivery]] = {

@@ -340,7 +340,11 @@ def test_kuberay_gets_every_value_unchanged_and_refers_to_a_secret(environ: dict
         container = group["template"]["spec"]["containers"][0]
         variables = {item["name"]: kubelet(item["value"], {"HOME": "/root"}) for item in container["env"]}
         assert {name: variables[name] for name in VALUES} == VALUES
-        assert container["envFrom"] == [{"secretRef": {"name": "w"}}]
+        folder, _, name = variables["WANDB_API_KEY_FILE"].rpartition("/")
+        [mount] = container["volumeMounts"]
+        [volume] = group["template"]["spec"]["volumes"]
+        assert (name, mount["mountPath"], mount["name"]) == ("WANDB_API_KEY", folder, volume["name"])
+        assert volume["secret"] == {"secretName": "w"}
 
 
 # a profile's fields that are wrong, beside PROFILES[kind]; words of the message
@@ -353,6 +357,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("slurm", {"host": "login"}, 'tunnel = "ssh" needs user, remote_job_dir'),
     ("docker", {"nodes": 2}, 'docker profiles have no field "nodes"'),
     ("kuberay", {"container_kwargs": {"env": []}}, '"env" in container_kwargs replaces all other variables'),
+    ("kuberay", {"spec_kwargs": {"volumes": []}}, '"volumes" in spec_kwargs replaces all other volumes: use volumes'),
     ("skypilot", {"packager": object}, "nemo-run refuses: Only GitArchivePackager"),
     ("kubernetes", {}, 'unknown executor "kubernetes"'),
 ]
@@ -418,7 +423,7 @@ answer({kind: look(kind) for kind in GIVEN["profiles"]})
 """
     for kind, (path, dump) in in_nemo_run(program, environ, tmp_path).items():
         assert path == "/in/the/job", kind
-        assert "secretRef" not in dump, kind
+        assert "secretName" not in dump, kind
         assert "/run/secrets" not in dump, kind
         assert "wandb_shim_forget_key" not in dump, kind
         assert "WANDB_API_KEY'" not in dump, kind

@@ -91,20 +91,6 @@ REFERENCES: list[tuple[str, dict[str, object], str, dict[str, object], str]] = [
     ("lepton", {}, "mine", {"secret_vars": {"WANDB_API_KEY": "mine"}}, ""),
     ("lepton", {"secret_vars": {"A": "b"}}, "", {"secret_vars": {"A": "b", "WANDB_API_KEY": "WANDB_API_KEY"}}, "lep "),
     ("lepton", {"secret_vars": {"WANDB_API_KEY": "b"}}, "", {}, ""),
-    ("kuberay", {}, "mine", {"container_kwargs": {"envFrom": [{"secretRef": {"name": "mine"}}]}}, ""),
-    (
-        "kuberay",
-        {"container_kwargs": {"envFrom": [{"configMapRef": {"name": "x"}}], "tty": True}},
-        "",
-        {
-            "container_kwargs": {
-                "envFrom": [{"configMapRef": {"name": "x"}}, {"secretRef": {"name": "wandb"}}],
-                "tty": True,
-            }
-        },
-        "kubectl create secret",
-    ),
-    ("kuberay", {"container_kwargs": {"envFrom": [{"secretRef": {"name": "wandb"}}]}}, "", {}, ""),
     (
         "dgxcloud",
         {},
@@ -136,6 +122,20 @@ def test_engines_with_secrets_get_a_reference(
     assert warning in delivery.warning
     assert bool(warning) == bool(delivery.warning)
     assert not cache.exists()
+
+
+def test_kuberay_mounts_its_secret_as_a_file_beside_other_volumes() -> None:
+    delivery = deliver("kuberay", key(), {"volumes": [{"name": "a"}], "volume_mounts": [{"name": "a"}]})
+    assert delivery.env == {"WANDB_API_KEY_FILE": "/run/secrets/wandb-shim/WANDB_API_KEY"}
+    first, volume = delivery.fields["volumes"]
+    _, mount = delivery.fields["volume_mounts"]
+    assert first == {"name": "a"}
+    assert volume["secret"] == {"secretName": "wandb"}
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/run/secrets/wandb-shim")
+    assert "kubectl create secret generic wandb" in delivery.warning
+    assert deliver("kuberay", key(secret="mine"), {}).warning == ""
+    by_hand = {"container_kwargs": {"envFrom": [{"secretRef": {"name": "mine"}}]}}
+    assert deliver("kuberay", key(secret="mine"), by_hand) == secrets.Delivery()
 
 
 def test_what_remains_readable_is_said() -> None:
