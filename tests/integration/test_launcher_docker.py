@@ -1,0 +1,128 @@
+"""The real DockerExecutor against the real engine: a baked image, an unmodified program, a key that nobody can read."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.images import DEBIAN, docker, image
+from tests.environments import REPOSITORY, environment_of
+from tests.jobs import Job
+from tests.launching import (
+    FORMULA,
+    FORMULA_TOML,
+    PLANTED,
+    launch,
+    nemo_run_home,
+    the_key_lies_in_no_file_of,
+    write_project,
+)
+from tests.wandb_server import API_KEY
+
+PATIENCE_S = 120.0
+
+ENV_TOML = """
+[wandb]
+project = "nemotron"
+
+[box]
+executor = "docker"
+container_image = "{image}"
+network = "host"
+mounts = ["{packages}:/packages:ro"]
+env_vars = {{ PLANTED = "{planted}", FORMULA = {formula} }}
+"""
+
+LAUNCH = """
+import sys
+import launcher
+import nemo_run as run
+
+if __name__ == "__main__":
+    executor = launcher.build_executor("box")
+    with run.Experiment("exp", executor=executor) as experiment:
+        script = run.Script(path="train.py", entrypoint="python", args=["--steps", "3"])
+        experiment.add(script, executor=executor, name=sys.argv[1])
+        experiment.run(detach=False, tail_logs=False)
+"""
+
+# Does not mention W&B; goes on when it is told to.
+TRAIN = """
+import os, time
+print("formula", os.environ["FORMULA"], "key", "WANDB_API_KEY" in os.environ, flush=True)
+while not os.path.exists("/tmp/go-on"):
+    time.sleep(0.2)
+"""
+
+BAKE = """
+cd /src
+PYTHONPATH=/packages PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m shim install --python /usr/bin/python3
+python3 -m venv --without-pip /opt/venv
+echo /packages > /opt/venv/lib/python3.11/site-packages/packages.pth
+"""
+
+
+@pytest.fixture
+def packages() -> str:
+    return str(environment_of("wandb-3.11").site_packages)
+
+
+@pytest.fixture
+def baked_image(packages: str) -> Iterator[str]:
+    """Debian with the shim in its Python."""
+    tag = f"wandb-shim-test-baked:{uuid.uuid4().hex[:10]}"
+    volumes = ["--volume", f"{packages}:/packages:ro", "--volume", f"{REPOSITORY}:/src:ro"]
+    container = docker("create", "--network", "none", *volumes, image(DEBIAN), "sh", "-euc", BAKE).strip()
+    try:
+        docker("start", "--attach", container)
+        path = "ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        docker("commit", "--change", path, container, tag)
+    finally:
+        docker("rm", "--force", "--volumes", container)
+    yield tag
+    docker("rmi", "--force", tag)
+
+
+@pytest.fixture
+def task() -> Iterator[str]:
+    """The task's name, which is its container's; a container that a failed test leaves is removed."""
+    name = f"task-{uuid.uuid4().hex[:10]}"
+    yield name
+    left = docker("ps", "--all", "--quiet", "--filter", f"name={name}").split()
+    if left:
+        docker("rm", "--force", "--volumes", *left)
+
+
+def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
+    job: Job, baked_image: str, packages: str, task: str
+) -> None:
+    variables = {"image": baked_image, "packages": packages, "planted": PLANTED, "formula": FORMULA_TOML}
+    write_project(job, ENV_TOML.format(**variables), LAUNCH, TRAIN)
+    with ThreadPoolExecutor(1) as pool:
+        launched = pool.submit(launch, job, task)
+        deadline = time.monotonic() + PATIENCE_S
+        while not any("formula" in run.console_text() for run in job.server.runs):
+            assert not launched.done(), launched.result()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        [container] = docker("ps", "--quiet", "--filter", f"name={task}").split()
+        inspected = docker("inspect", container)
+        docker("exec", container, "touch", "/tmp/go-on")
+        launched.result()
+
+    run = job.server.run()
+    assert (run.project, run.program.rpartition("/")[2], run.state) == ("nemotron", "train.py", "finished")
+    assert run.metadata["docker"] == baked_image
+    assert f"formula {FORMULA} key False" in run.console_text()
+
+    assert PLANTED in inspected
+    assert API_KEY not in inspected
+    [source] = [mount["Source"] for mount in json.loads(inspected)[0]["Mounts"] if "secrets" in mount["Destination"]]
+    assert source.startswith(job.environ["HOME"])
+    the_key_lies_in_no_file_of(nemo_run_home(job), f"{task}_executor.yaml", "_TASKS", "_CONFIG")
+    the_key_lies_in_no_file_of(job.directory.parent / "home")

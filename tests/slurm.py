@@ -1,0 +1,135 @@
+"""A real Slurm behind a real SSH login, in a container of one test's own."""
+
+from __future__ import annotations
+
+import io
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.images import DEBIAN, docker, image
+from tests.environments import REPOSITORY, environment_of
+
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class SlurmCluster:
+    """A running cluster of one node with two CPUs.
+
+    Attributes:
+        container: The container's id.
+        port: Where its SSH server listens, on 127.0.0.1.
+        identity: The private key that logs in as `user`.
+        tools: A directory for PATH with an `ssh` that trusts this host.
+        user: Who submits.
+        home: That user's home on the cluster.
+    """
+
+    container: str
+    port: int
+    identity: Path
+    tools: Path
+    user: str = "me"
+    home: str = "/home/me"
+
+    def run(self, *command: str) -> str:
+        """Run a command there as root; what it printed."""
+        return docker("exec", self.container, *command)
+
+    def only_job(self) -> str:
+        """The number of the one job in the queue."""
+        [number] = self.run("squeue", "--noheader", "--format", "%i").split()
+        return number
+
+    def state(self, number: str) -> str:
+        """Slurm's word for a job's state: "RUNNING"."""
+        shown = self.run("scontrol", "show", "job", number)
+        return next(word for word in shown.split() if word.startswith("JobState=")).partition("=")[2]
+
+    def wait_for(self, condition: Callable[[], bool], patience_s: float = 150) -> None:
+        """Wait until something is so; where it does not come, fail with what the cluster says."""
+        deadline = time.monotonic() + patience_s
+        while not condition():
+            assert time.monotonic() < deadline, self.report()
+            time.sleep(0.5)
+
+    def report(self) -> str:
+        """The jobs, their logs, and Slurm's own."""
+        logs = f"find {self.home} -name '*.out' -exec tail -n 60 {{}} +; tail -n 40 /var/log/slurm/*.log"
+        return self.run("sh", "-c", f"scontrol show job; {logs}")
+
+    def copy_of(self, folder: str, to: Path) -> Path:
+        """Everything below one of its directories, copied here."""
+        packed = subprocess.run(
+            ["docker", "exec", self.container, "tar", "-C", folder, "-c", "."], capture_output=True, check=True
+        )
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(to, members=[member for member in archive if member.isfile() or member.isdir()])
+        return to
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[SlurmCluster]:
+    """A cluster with a baked Python in /opt/venv, wandb included."""
+    identity = tmp_path / "identity"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity], check=True)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # What a user has in ~/.ssh, which ssh looks for in the home of passwd, not in $HOME.
+    options = f"-o UserKnownHostsFile={tmp_path}/known_hosts -o StrictHostKeyChecking=accept-new"
+    (tools / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh {options} "$@"\n')
+    (tools / "ssh").chmod(0o755)
+
+    ports = dict(zip(("SSH_PORT", "SLURMCTLD_PORT", "SLURMD_PORT"), free_ports(3), strict=True))
+    variables = {**ports, "AUTHORIZED_KEY": identity.with_suffix(".pub").read_text().strip()}
+    arguments = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+    arguments += ["--volume", f"{environment_of('wandb-3.11').site_packages}:/packages:ro"]
+    arguments += ["--volume", f"{REPOSITORY}:/src:ro"]
+    arguments += ["--network", "host", "--hostname", "slurm", "--add-host", "slurm:127.0.0.1"]
+    container = docker("run", "--detach", *arguments, slurm_image()).strip()
+    cluster = SlurmCluster(container, ports["SSH_PORT"], identity, tools)
+    try:
+        cluster.run("sh", "-euc", PREPARE)
+        cluster.wait_for(lambda: "idle" in cluster.run("sh", "-c", "sinfo --noheader || :"), START_S)
+        cluster.wait_for(lambda: answers(cluster.port), START_S)
+        yield cluster
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+
+PREPARE = """
+cd /src
+PYTHONPATH=/packages PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m shim install --python /usr/bin/python3
+python3 -m venv --without-pip /opt/venv
+echo /packages > /opt/venv/lib/python3.11/site-packages/packages.pth
+"""
+
+
+def slurm_image() -> str:
+    """Debian with Slurm, made if need be."""
+    return image("slurm", REPOSITORY / "docker" / "slurm", BASE=image(DEBIAN))
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [int(listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+def answers(port: int) -> bool:
+    """Whether someone listens on a port of this host."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
