@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import DEBIAN, docker, image
 from tests.environments import REPOSITORY, environment_of
+from tests.images import DEBIAN, docker, image
 
 START_S = 60.0
 

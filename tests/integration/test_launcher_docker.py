@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.images import DEBIAN, docker, image
 from tests.environments import REPOSITORY, environment_of
+from tests.images import DEBIAN, docker, image
 from tests.jobs import Job
 from tests.launching import (
     FORMULA,

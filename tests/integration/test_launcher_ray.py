@@ -1,4 +1,4 @@
-"""`ray_runtime_env` in a real Ray cluster, a job submitted through Ray's own client, its driver written as NeMo-RL's."""
+"""`ray_runtime_env` in a real Ray cluster: a job submitted through Ray's own client, its driver as NeMo-RL has it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ from launcher import ray_runtime_env
 from launcher.key_files import write_key_file
 
 address, worker_python, planted = sys.argv[1:]
-environment = ray_runtime_env(env={"PLANTED": planted}, key_file=write_key_file(os.environ["WANDB_API_KEY"]), verify=True)
+key_file = write_key_file(os.environ["WANDB_API_KEY"])
+environment = ray_runtime_env(env={"PLANTED": planted}, key_file=key_file, verify=True)
 client = JobSubmissionClient(address)
 job = client.submit_job(entrypoint="python driver.py " + worker_python, runtime_env={**environment, "working_dir": "."})
 end = time.monotonic() + 120

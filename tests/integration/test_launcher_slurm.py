@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.environments import REPOSITORY, python_of
 from tests.jobs import Job
-from tests.leaks import files_with
+from tests.launching import (
+    FORMULA,
+    FORMULA_TOML,
+    PLANTED,
+    launch,
+    nemo_run_home,
+    the_key_lies_in_no_file_of,
+    write_project,
+)
 from tests.slurm import SlurmCluster
 from tests.wandb_server import API_KEY
-
-PLANTED = "planted-0123456789abcdef0123456789abcdef"
 
 ENV_TOML = """
 [wandb]
@@ -29,11 +34,12 @@ user = "{user}"
 identity = "{identity}"
 remote_job_dir = "{home}/jobs"
 setup_lines = "export PATH=/opt/venv/bin:$PATH"
-env_vars = {{ PLANTED = "{planted}", FORMULA = "$a $$ ${{b}} 'x' `c` \\\\ Köln" }}
+retries = {retries}
+env_vars = {{ PLANTED = "{planted}", FORMULA = {formula} }}
 """
-FORMULA = "$a $$ ${b} 'x' `c` \\ Köln"
 
-# As a user writes it, in a git repository whose last commit nemo-run takes to the cluster.
+KEY_FILE = "wandb_api_key"
+
 LAUNCH = """
 import launcher
 import nemo_run as run
@@ -57,35 +63,29 @@ if attempt == 0:
     time.sleep(3600)
 """
 
+FAILS = """
+import os, sys
 
-def submit(job: Job, cluster: SlurmCluster) -> Path:
-    """Submit as a user would, from a project with an env.toml; nemo-run's home."""
+print("attempt", os.environ.get("SLURM_RESTART_COUNT", "0"), flush=True)
+sys.exit(3)
+"""
+
+
+def submit(job: Job, cluster: SlurmCluster, program: str, retries: int = 0) -> str:
+    """Submit as a user would, from a project with an env.toml; the job's number."""
     where = {"port": cluster.port, "user": cluster.user, "identity": cluster.identity, "home": cluster.home}
-    job.write("env.toml", ENV_TOML.format(**where, planted=PLANTED))
-    job.write("train.py", TRAIN)
-    job.write("launch.py", LAUNCH)
-    git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com"]
-    for command in (["init", "-q"], ["add", "train.py"], ["commit", "-q", "-m", "all"]):
-        job.run(*git, *command, shim=False)
-    home = job.directory.parent / "nemo_run"
-    environ = {
-        "WANDB_PROJECT": None,  # env.toml has it
-        "PATH": f"{cluster.tools}:{job.environ['PATH']}",
-        "PYTHONPATH": str(REPOSITORY),
-        "NEMORUN_HOME": str(home),
-    }
-    done = job.run(python_of("nemo-run"), "launch.py", shim=False, environ=environ, timeout=240)
-    assert API_KEY not in done.stdout + done.stderr
-    return home
+    toml = ENV_TOML.format(**where, retries=retries, planted=PLANTED, formula=FORMULA_TOML)
+    write_project(job, toml, LAUNCH, program)
+    launch(job, path=(cluster.tools,))
+    return cluster.only_job()
 
 
 def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere(
     job: Job, slurm: SlurmCluster, tmp_path: Path
 ) -> None:
-    nemo_run_home = submit(job, slurm)
-    number = slurm.only_job()
+    number = submit(job, slurm, TRAIN)
     slurm.wait_for(lambda: any("attempt 0 task 0" in run.console_text() for run in job.server.runs))
-    [key_file] = slurm.run("find", slurm.home, "-name", "wandb_api_key").split()
+    [key_file] = slurm.run("find", slurm.home, "-name", KEY_FILE).split()
     assert slurm.run("stat", "-c", "%a %U", key_file, str(Path(key_file).parent)).split() == ["600", "me", "700", "me"]
     assert slurm.run("cat", key_file) == API_KEY + "\n"
 
@@ -104,9 +104,26 @@ def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere
     for attempt in (0, 1):
         for task in (0, 1):
             assert f"attempt {attempt} task {task} formula {FORMULA} key False" in log
-    # The same search finds what is put among the variables, so that finding nothing means something.
-    assert files_with(PLANTED, left).keys() >= {"task_sbatch.sh", "task_executor.yaml", "_TASKS"}
     assert "PLANTED" in log, "the log is traced"
-    for place in (left, nemo_run_home, slurm.copy_of("/var/spool/slurmctld", tmp_path / "spool")):
-        assert files_with(API_KEY, place) == {}
-    assert slurm.run("find", slurm.home, "-name", "wandb_api_key") == ""
+    the_key_lies_in_no_file_of(left, "task_sbatch.sh", "task_executor.yaml", "_TASKS")
+    the_key_lies_in_no_file_of(nemo_run_home(job), "task_sbatch.sh", "task_executor.yaml", "_TASKS")
+    the_key_lies_in_no_file_of(slurm.copy_of("/var/spool/slurmctld", tmp_path / "spool"))
+    assert slurm.run("find", slurm.home, "-name", KEY_FILE) == ""
+
+
+def test_a_job_that_fails_twice_keeps_its_key_for_the_retry_and_no_longer(job: Job, slurm: SlurmCluster) -> None:
+    number = submit(job, slurm, FAILS, retries=1)
+    slurm.wait_for(lambda: slurm.state(number) == "FAILED")
+    run = job.server.run()
+    assert (run.state, run.exit_code, bool(run.resumed)) == ("failed", 3, True)
+    assert "attempt 1" in run.console_text()
+    assert slurm.run("find", slurm.home, "-name", KEY_FILE) == ""
+
+
+def test_a_job_that_is_cancelled_leaves_no_key(job: Job, slurm: SlurmCluster) -> None:
+    number = submit(job, slurm, TRAIN)
+    slurm.wait_for(lambda: any("attempt 0 task 0" in run.console_text() for run in job.server.runs))
+    slurm.run("scancel", number)
+    slurm.wait_for(lambda: slurm.state(number) == "CANCELLED")
+    slurm.wait_for(lambda: slurm.run("find", slurm.home, "-name", KEY_FILE) == "")
+    slurm.wait_for(lambda: job.server.run().exit_code is not None)
