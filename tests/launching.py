@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.environments import REPOSITORY, python_of
@@ -31,7 +32,7 @@ def nemo_run_home(job: Job) -> Path:
 
 
 def launch(
-    job: Job, *arguments: str, path: tuple[Path, ...] = (), environ: dict[str, str] | None = None
+    job: Job, *arguments: str, path: tuple[Path, ...] = (), environ: Mapping[str, str | None] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run launch.py on a host that has nemo-run and no shim; the key is not in what it says.
 

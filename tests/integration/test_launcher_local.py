@@ -1,15 +1,23 @@
-"""Local experiments of the real nemo-run, tracked by the shim: the launching script knows env.toml, the job nothing."""
+"""Local experiments of the real nemo-run, tracked by the shim: the launching host knows env.toml, the job nothing."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.environments import REPOSITORY, python_of
+from tests.environments import python_of
 from tests.jobs import Job
-from tests.leaks import files_with
+from tests.launching import (
+    FORMULA,
+    FORMULA_TOML,
+    PLANTED,
+    launch,
+    nemo_run_home,
+    the_key_lies_in_no_file_of,
+    write_project,
+)
 from tests.wandb_server import API_KEY
 
 ENV_TOML = """
@@ -19,26 +27,25 @@ tags = ["nightly", "two words"]
 
 [local]
 executor = "local"
-env_vars = {{ PYTHONPATH = "{path}", PLANTED = "{planted}", FORMULA = "$a $$ ${{b}} 'x' \\"y\\"" }}
+env_vars = {{ PYTHONPATH = "{path}", PLANTED = "{planted}", FORMULA = {formula} }}
 
 [two-ranks]
 extends = "local"
 launcher = "torchrun"
 nproc_per_node = 2
 """
-PLANTED = "planted-0123456789abcdef0123456789abcdef"
-FORMULA = "$a $$ ${b} 'x' \"y\""
 
 LAUNCH = """
-import sys
-import launcher, model
+import os, sys
+import launcher, train
 import nemo_run as run
 
 def main(profile, task):
-    executor = launcher.build_executor(profile)
+    given = {"WANDB_API_KEY": os.environ.pop("OTHER")} if "OTHER" in os.environ else {}
+    executor = launcher.build_executor(profile, env=given)
     tasks = {
-        "script": run.Script(path=model.__file__, entrypoint="python", args=["0.5"]),
-        "partial": run.Partial(model.train, rate=0.5),
+        "script": run.Script(path="train.py", entrypoint="python", args=["0.5"]),
+        "partial": run.Partial(train.main, rate=0.5),
     }
     # The executor is the experiment's as well as the task's: nemo-run then writes it to _CONFIG, too.
     with run.Experiment("exp", executor=executor) as experiment:
@@ -50,11 +57,12 @@ if __name__ == "__main__":
 """
 
 # Does not mention W&B. Ranks say hello to each other where there are several.
-MODEL = """
+TRAIN = """
 import os, sys
 
-def train(rate: float) -> None:
+def main(rate: float) -> None:
     print("rate", rate, "formula", os.environ["FORMULA"])
+    print("key", "WANDB_API_KEY" in os.environ, "file", key_file())
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         import torch, torch.distributed as dist
         dist.init_process_group("gloo")
@@ -63,60 +71,61 @@ def train(rate: float) -> None:
         print("ranks", int(total))
         dist.destroy_process_group()
 
+def key_file():
+    path = os.environ.get("WANDB_API_KEY_FILE")
+    return [oct(os.stat(item).st_mode & 0o777) for item in (path, os.path.dirname(path))] if path else None
+
 if __name__ == "__main__":
-    train(float(sys.argv[1]))
+    main(float(sys.argv[1]))
 """
 
-
-def experiment(job: Job, profile: str, task: str, path: Path) -> Path:
-    """Launch as a user would, from a project with an env.toml; nemo-run's home, as the experiment leaves it."""
-    variables = {"path": f"{job.home}:{job.directory}", "planted": PLANTED}
-    job.write("env.toml", ENV_TOML.format(**variables))
-    job.write("model.py", MODEL)
-    script = job.write("launch.py", LAUNCH)
-    home = job.directory.parent / "nemo_run"
-    environ = {
-        **{name: value for name, value in job.environ.items() if name != "WANDB_PROJECT"},
-        "PATH": f"{path.parent}:{job.environ['PATH']}",
-        "PYTHONPATH": f"{REPOSITORY}:{job.directory}",
-        "NEMORUN_HOME": str(home),
-    }
-    done = subprocess.run(
-        [python_of("nemo-run"), script, profile, task],
-        cwd=job.directory,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert API_KEY not in done.stdout + done.stderr
-    return home
+# Where the host's key is; what the job says of it. A job inherits the host's environment and home directory.
+LOGINS = {
+    "environment": "key True file None",
+    "netrc": "key False file None",
+    "given to build_executor": "key False file ['0o600', '0o700']",
+}
 
 
-def the_key_lies_in_no_file_of(home: Path) -> None:
-    # The same search finds what is put among the variables, so that finding nothing means something.
-    planted = files_with(PLANTED, home)
-    assert planted["task_executor.yaml"] == "clear"
-    assert planted["_TASKS"] == planted["_CONFIG"] == "blob"
-    assert files_with(API_KEY, home) == {}
+def logged_in(job: Job, login: str) -> dict[str, str | None]:
+    """Put the key where it is to be; changes to the host's variables."""
+    if login == "environment":
+        return {"WANDB_API_KEY": API_KEY}
+    if login == "netrc":
+        server = urlsplit(job.server.url).netloc
+        (Path(job.environ["HOME"]) / ".netrc").write_text(f"machine {server}\n login user\n password {API_KEY}\n")
+        return {"WANDB_API_KEY": None}
+    return {"WANDB_API_KEY": None, "OTHER": API_KEY}
 
 
-@pytest.mark.parametrize(("task", "program"), [("script", "model.py"), ("partial", "nemo_run.core.runners.fdl_runner")])
-def test_a_local_task_is_one_run_and_its_key_lies_in_no_file(job: Job, task: str, program: str) -> None:
-    home = experiment(job, "local", task, python_of("nemo-run"))
+def experiment(job: Job, profile: str, task: str, python: Path, login: str = "environment") -> None:
+    toml = ENV_TOML.format(path=f"{job.home}:{job.directory}", planted=PLANTED, formula=FORMULA_TOML)
+    write_project(job, toml, LAUNCH, TRAIN)
+    launch(job, profile, task, path=(python.parent,), environ=logged_in(job, login))
+    the_key_lies_in_no_file_of(nemo_run_home(job), "task_executor.yaml", "_TASKS", "_CONFIG")
+
+
+@pytest.mark.parametrize(
+    ("task", "program", "login"),
+    [
+        ("script", "train.py", "environment"),
+        ("partial", "fdl_runner", "netrc"),
+        ("script", "train.py", "given to build_executor"),
+    ],
+)
+def test_a_local_task_is_one_run_and_its_key_lies_in_no_file(job: Job, task: str, program: str, login: str) -> None:
+    experiment(job, "local", task, python_of("nemo-run"), login)
     run = job.server.run()
     assert (run.project, run.tags, run.state) == ("nemotron", ["nightly", "two words"], "finished")
     assert program in run.program
     assert f"rate 0.5 formula {FORMULA}" in run.console_text()
-    the_key_lies_in_no_file_of(home)
+    assert LOGINS[login] in run.console_text()
+    assert list((Path(job.environ["HOME"]) / ".cache").rglob("wandb_api_key")) == [], "a key file outlived the job"
 
 
 @pytest.mark.xdist_group("torch")
 def test_two_ranks_under_torchrun_are_one_run(job: Job) -> None:
-    home = experiment(job, "two-ranks", "script", python_of("torch"))
+    experiment(job, "two-ranks", "script", python_of("torch"))
     run = job.server.run()
-    assert (Path(run.program).name, run.state) == ("model.py", "finished")
+    assert (Path(run.program).name, run.state) == ("train.py", "finished")
     assert "ranks 2" in run.console_text()
-    the_key_lies_in_no_file_of(home)

@@ -63,9 +63,12 @@ if attempt == 0:
     time.sleep(3600)
 """
 
+# The first task fails; srun then ends the other, which waits for nothing else.
 FAILS = """
-import os, sys
+import os, sys, time
 
+if os.environ["SLURM_PROCID"] != "0":
+    time.sleep(3600)
 print("attempt", os.environ.get("SLURM_RESTART_COUNT", "0"), flush=True)
 sys.exit(3)
 """
@@ -126,4 +129,3 @@ def test_a_job_that_is_cancelled_leaves_no_key(job: Job, slurm: SlurmCluster) ->
     slurm.run("scancel", number)
     slurm.wait_for(lambda: slurm.state(number) == "CANCELLED")
     slurm.wait_for(lambda: slurm.run("find", slurm.home, "-name", KEY_FILE) == "")
-    slurm.wait_for(lambda: job.server.run().exit_code is not None)
