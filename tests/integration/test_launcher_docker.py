@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -126,3 +127,20 @@ def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
     assert source.startswith(job.environ["HOME"])
     the_key_lies_in_no_file_of(nemo_run_home(job), f"{task}_executor.yaml", "_TASKS", "_CONFIG")
     the_key_lies_in_no_file_of(job.directory.parent / "home")
+
+
+def test_docker_run_takes_the_environment_that_the_launcher_writes(job: Job, packages: str) -> None:
+    variables = {"image": image(DEBIAN), "packages": packages, "planted": PLANTED, "formula": FORMULA_TOML}
+    job.write("env.toml", ENV_TOML.format(**variables))
+    command = (sys.executable, "-m", "launcher", "env", "--profile", "box", "--format", "docker")
+    written = job.run(*command, shim=False, environ={"PYTHONPATH": str(REPOSITORY), "WANDB_PROJECT": None}).stdout
+    assert API_KEY not in written
+    file = job.write("env.list", written)
+    run = ("docker", "run", "--rm", "--network", "none", "--env-file", file, image(DEBIAN), "env", "-0")
+    seen = dict(item.partition("=")[::2] for item in job.run(*run, shim=False).stdout.split("\0"))
+    assert {name: seen[name] for name in ("WANDB_PROJECT", "FORMULA", "WANDB_API_KEY", "WANDB_DOCKER")} == {
+        "WANDB_PROJECT": "nemotron",
+        "FORMULA": FORMULA,
+        "WANDB_API_KEY": API_KEY,
+        "WANDB_DOCKER": image(DEBIAN),
+    }
