@@ -60,9 +60,11 @@ clean:  ## Remove all that the above have made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# System calls are counted with strace, instructions with valgrind; images are tested with an engine and debootstrap.
+# System calls are counted with strace, instructions with valgrind; images are tested with an engine and debootstrap;
+# nemo-run takes files to a cluster with rsync and ssh.
 tools:
-	@missing=$$(for tool in strace valgrind debootstrap; do command -v $$tool >/dev/null || echo $$tool; done); \
+	@missing=$$(for tool in strace valgrind debootstrap rsync ssh:openssh-client; do \
+	    command -v $${tool%:*} >/dev/null || echo $${tool#*:}; done); \
 	docker info >/dev/null 2>&1 || missing="$$missing $$(for tool in dockerd:docker.io iptables:iptables; do \
 	    PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || echo $${tool#*:}; done)"; \
 	docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing="$$missing docker-compose"; \
