@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ from tests.wandb_server import API_KEY
 
 # A variable that is no secret, with the form of a key: where it is found, a key would be, too.
 PLANTED = "planted-0123456789abcdef0123456789abcdef"
-# What no reader on the way may touch; FORMULA_TOML is how env.toml spells it.
-FORMULA = "$a $$ ${b} $(c) 'x' \"y\" `d` \\ Köln"
-FORMULA_TOML = r'''"$a $$ ${b} $(c) 'x' \"y\" `d` \\ Köln"'''
+# What no reader on the way may touch, and how env.toml spells it.
+FORMULA = "$a $$ ${b} $(c) 'x' \"y\" `d` \\ # Köln 🚀\n  two  "
+FORMULA_TOML = json.dumps(FORMULA, ensure_ascii=False)
 
 
 def write_project(job: Job, env_toml: str, launch: str, program: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import subprocess
 import tarfile
 import time
@@ -15,6 +14,7 @@ import pytest
 
 from tests.environments import REPOSITORY, environment_of
 from tests.images import DEBIAN, docker, image
+from tests.ports import free_ports, listens
 
 START_S = 60.0
 
@@ -98,7 +98,7 @@ def slurm(tmp_path: Path) -> Iterator[SlurmCluster]:
     try:
         cluster.run("sh", "-euc", PREPARE)
         cluster.wait_for(lambda: "idle" in cluster.run("sh", "-c", "sinfo --noheader || :"), START_S)
-        cluster.wait_for(lambda: answers(cluster.port), START_S)
+        cluster.wait_for(lambda: listens(cluster.port), START_S)
         yield cluster
     finally:
         docker("rm", "--force", "--volumes", container)
@@ -115,21 +115,3 @@ echo /packages > /opt/venv/lib/python3.11/site-packages/packages.pth
 def slurm_image() -> str:
     """Debian with Slurm, made if need be."""
     return image("slurm", REPOSITORY / "docker" / "slurm", BASE=image(DEBIAN))
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-def answers(port: int) -> bool:
-    """Whether someone listens on a port of this host."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True

@@ -55,7 +55,7 @@ if __name__ == "__main__":
 # Does not mention W&B; goes on when it is told to.
 TRAIN = """
 import os, time
-print("formula", os.environ["FORMULA"], "key", "WANDB_API_KEY" in os.environ, flush=True)
+print("formula", ascii(os.environ["FORMULA"]), "key", "WANDB_API_KEY" in os.environ, flush=True)
 while not os.path.exists("/tmp/go-on"):
     time.sleep(0.2)
 """
@@ -119,7 +119,7 @@ def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
     run = job.server.run()
     assert (run.project, run.program.rpartition("/")[2], run.state) == ("nemotron", "train.py", "finished")
     assert run.metadata["docker"] == baked_image
-    assert f"formula {FORMULA} key False" in run.console_text()
+    assert f"formula {FORMULA!a} key False" in run.console_text()
 
     assert PLANTED in inspected
     assert API_KEY not in inspected
@@ -130,8 +130,11 @@ def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
 
 
 def test_docker_run_takes_the_environment_that_the_launcher_writes(job: Job, packages: str) -> None:
-    variables = {"image": image(DEBIAN), "packages": packages, "planted": PLANTED, "formula": FORMULA_TOML}
-    job.write("env.toml", ENV_TOML.format(**variables))
+    one_line = FORMULA.replace("\n", " ")  # the format has no line ends
+    toml = ENV_TOML.format(
+        image=image(DEBIAN), packages=packages, planted=PLANTED, formula=json.dumps(one_line, ensure_ascii=False)
+    )
+    job.write("env.toml", toml)
     command = (sys.executable, "-m", "launcher", "env", "--profile", "box", "--format", "docker")
     written = job.run(*command, shim=False, environ={"PYTHONPATH": str(REPOSITORY), "WANDB_PROJECT": None}).stdout
     assert API_KEY not in written
@@ -140,7 +143,7 @@ def test_docker_run_takes_the_environment_that_the_launcher_writes(job: Job, pac
     seen = dict(item.partition("=")[::2] for item in job.run(*run, shim=False).stdout.split("\0"))
     assert {name: seen[name] for name in ("WANDB_PROJECT", "FORMULA", "WANDB_API_KEY", "WANDB_DOCKER")} == {
         "WANDB_PROJECT": "nemotron",
-        "FORMULA": FORMULA,
+        "FORMULA": one_line,
         "WANDB_API_KEY": API_KEY,
         "WANDB_DOCKER": image(DEBIAN),
     }

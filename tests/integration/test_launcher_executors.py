@@ -251,29 +251,6 @@ answer({"script": open(executor.experiment_dir + "/torchrun_job.sh").read(), "se
     assert variables["WANDB_API_KEY"]["secret"] == {"name": "wandb", "key": "WANDB_API_KEY"}
 
 
-def test_docker_gets_every_value_unchanged_and_mounts_the_key(environ: dict[str, str], tmp_path: Path) -> None:
-    program = scheduled(
-        "docker",
-        """
-from unittest.mock import MagicMock
-client = MagicMock()
-request.containers[0].run(client, "id")
-sent = client.containers.run.call_args.kwargs
-volume = [v for v in sent["volumes"] if "wandb" in v][0]
-source = volume.split(":")[0]
-answer({"env": sent["environment"], "volume": volume, "key": open(source).read(), "sent": repr(sent),
-        "mode": oct(os.stat(source).st_mode & 0o777)})
-""",
-    )
-    seen = in_nemo_run(program, environ, tmp_path)
-    assert {name: seen["env"][name] for name in VALUES} == VALUES
-    assert seen["env"]["WANDB_API_KEY_FILE"] == "/run/secrets/wandb_api_key"
-    assert seen["volume"].endswith(":/run/secrets/wandb_api_key:ro")
-    assert (seen["key"], seen["mode"]) == (KEY + "\n", "0o600")
-    assert KEY not in seen["sent"]
-    assert not Path(seen["volume"].split(":")[0]).exists(), "the file goes with the launching process"
-
-
 def test_skypilot_gets_every_value_unchanged_and_the_key_as_a_file_mount(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

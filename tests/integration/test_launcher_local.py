@@ -61,7 +61,7 @@ TRAIN = """
 import os, sys
 
 def main(rate: float) -> None:
-    print("rate", rate, "formula", os.environ["FORMULA"])
+    print("rate", rate, "formula", ascii(os.environ["FORMULA"]))
     print("key", "WANDB_API_KEY" in os.environ, "file", key_file())
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         import torch, torch.distributed as dist
@@ -118,7 +118,7 @@ def test_a_local_task_is_one_run_and_its_key_lies_in_no_file(job: Job, task: str
     run = job.server.run()
     assert (run.project, run.tags, run.state) == ("nemotron", ["nightly", "two words"], "finished")
     assert program in run.program
-    assert f"rate 0.5 formula {FORMULA}" in run.console_text()
+    assert f"rate 0.5 formula {FORMULA!a}" in run.console_text()
     assert LOGINS[login] in run.console_text()
     assert list((Path(job.environ["HOME"]) / ".cache").rglob("wandb_api_key")) == [], "a key file outlived the job"
 

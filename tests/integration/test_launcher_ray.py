@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ import pytest
 from tests.environments import REPOSITORY, borrowing_environment, environment_of, python_of
 from tests.jobs import Job
 from tests.leaks import files_with
+from tests.ports import free_ports
 from tests.wandb_server import API_KEY
 
 PATIENCE_S = 120.0
@@ -75,11 +75,6 @@ class Cluster:
     directory: Path
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/api/version", timeout=5) as answer:
@@ -94,10 +89,10 @@ def cluster(job: Job) -> Iterator[Cluster]:
     python = python_of("launcher")
     # Ray's sockets lie below; the kernel allows their paths 107 bytes, which a directory of pytest's exceeds.
     directory = Path(tempfile.mkdtemp(prefix="ray-"))
-    port = free_port()
+    port, client_port = free_ports(2)
     command = [python, python.with_name("ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", "0"]
     command += ["--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
-    command += ["--ray-client-server-port", str(free_port()), "--temp-dir", directory, "--disable-usage-stats"]
+    command += ["--ray-client-server-port", str(client_port), "--temp-dir", directory, "--disable-usage-stats"]
     environ = {name: value for name, value in job.environ.items() if not name.startswith("WANDB")}
     environ |= {"PATH": f"{python.parent}:{environ['PATH']}", "PYTHONPATH": str(job.home)}
     log = job.directory.parent / "head.log"

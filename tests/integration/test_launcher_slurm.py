@@ -58,7 +58,8 @@ import os, time
 
 attempt = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 task = os.environ["SLURM_PROCID"]
-print(f"attempt {attempt} task {task} formula {os.environ['FORMULA']} key {'WANDB_API_KEY' in os.environ}", flush=True)
+key = "WANDB_API_KEY" in os.environ
+print(f"attempt {attempt} task {task} formula {os.environ['FORMULA']!a} key {key}", flush=True)
 if attempt == 0:
     time.sleep(3600)
 """
@@ -100,13 +101,13 @@ def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere
     run = job.server.run()
     assert (run.project, Path(run.program).name, run.exit_code) == ("nemotron", "train.py", 0)
     assert run.resumed
-    assert f"attempt 1 task 0 formula {FORMULA} key False" in run.console_text()
+    assert f"attempt 1 task 0 formula {FORMULA!a} key False" in run.console_text()
 
     left = slurm.copy_of(slurm.home, tmp_path / "cluster")
     log = "".join(path.read_text() for path in left.rglob("*.out"))
     for attempt in (0, 1):
         for task in (0, 1):
-            assert f"attempt {attempt} task {task} formula {FORMULA} key False" in log
+            assert f"attempt {attempt} task {task} formula {FORMULA!a} key False" in log
     assert "PLANTED" in log, "the log is traced"
     the_key_lies_in_no_file_of(left, "task_sbatch.sh", "task_executor.yaml", "_TASKS")
     the_key_lies_in_no_file_of(nemo_run_home(job), "task_sbatch.sh", "task_executor.yaml", "_TASKS")
