@@ -47,7 +47,7 @@ def run_docker(*words: str | Path, check: bool = True, timeout: float = 300) -> 
 def base_image(suite: str = "bookworm") -> str:
     """A minimal Debian with its own Python, made on first use; safe under pytest-xdist."""
     name = f"wandb-shim-base:{suite}"
-    with _locked(suite):
+    with locked(suite):
         if run_docker("image", "inspect", name, check=False).returncode:
             _run([REPOSITORY / "docker" / "base" / "make-base", suite, name])
     return name
@@ -62,8 +62,8 @@ def baked_image(suite: str = "bookworm", *, wandb: bool = True) -> str:
         wandb: Whether the image has wandb; where it has none, the build is told not to insist.
     """
     base = base_image(suite)
-    name = f"wandb-shim-test:{suite}{'' if wandb else '-bare'}-{_digest()}"
-    with _locked(f"{suite}-{wandb}"):
+    name = f"wandb-shim-test:{suite}{'' if wandb else '-bare'}-{digest(REPOSITORY / 'shim', REPOSITORY / 'docker')}"
+    with locked(f"{suite}-{wandb}"):
         if run_docker("image", "inspect", name, check=False).returncode:
             bake(base, name, wandb=wandb)
     return name
@@ -96,7 +96,7 @@ def make_home(home: Path) -> None:
 def wheels() -> Path:
     """Wheels of wandb and all that it needs, and of pip, for bookworm's Python."""
     place = CACHE / f"wheels-{WANDB}"
-    with _locked("wheels"):
+    with locked("wheels"):
         if not place.exists():
             scratch = place.with_name(f"{place.name}.part")
             shutil.rmtree(scratch, ignore_errors=True)
@@ -216,11 +216,9 @@ class ContainerJob:
         return run
 
 
-def _digest() -> str:
-    """Of all that is baked: another shim is another image."""
-    sources = [
-        path for place in ("shim", "docker") for path in sorted((REPOSITORY / place).rglob("*")) if path.is_file()
-    ]
+def digest(*places: Path) -> str:
+    """Of all that an image is made from: other sources are another image."""
+    sources = [path for place in places for path in sorted(place.rglob("*")) if path.is_file()]
     texts = [path.read_bytes() for path in sources if "__pycache__" not in path.parts]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
@@ -235,7 +233,8 @@ def _run(command: Sequence[str | Path], environ: Mapping[str, str] | None = None
 
 
 @contextlib.contextmanager
-def _locked(name: str) -> Iterator[None]:
+def locked(name: str) -> Iterator[None]:
+    """Keep other processes from making the same image."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"image-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -191,7 +191,7 @@ def environment_of(name: str) -> Environment:
         raise EnvironmentUnavailableError(f"no environment {name!r} here; {reason}")
     environment = known[name]
     if not environment.stamp.exists():
-        with locked(environment.directory):
+        with _locked(environment.directory):
             # Another process may have made it while this one waited.
             if not environment.stamp.exists():
                 _make(environment)
@@ -223,7 +223,7 @@ def borrowing_environment(python: Path, destination: Path, packages_of: str = ""
 
 
 @contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[None]:
     """Keep other processes from making the same environment; the kernel lets go of the lock if this one dies."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_name(f"{directory.name}.lock").open("w") as lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import subprocess
 import tarfile
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import REPOSITORY, environment_of
-from tests.images import DEBIAN, docker, image
+from tests.containers import bake, base_image, digest, locked, run_docker
+from tests.engine import docker
+from tests.environments import REPOSITORY
 from tests.ports import free_ports, listens
 
 START_S = 60.0
@@ -41,7 +43,7 @@ class SlurmCluster:
 
     def run(self, *command: str) -> str:
         """Run a command there as root; what it printed."""
-        return docker("exec", self.container, *command)
+        return run_docker("exec", self.container, *command).stdout
 
     def only_job(self) -> str:
         """The number of the one job in the queue."""
@@ -60,15 +62,18 @@ class SlurmCluster:
             assert time.monotonic() < deadline, self.report()
             time.sleep(0.5)
 
+    def log(self) -> str:
+        """What the jobs have written to their logs so far."""
+        return self.run("find", self.home, "-name", "*.out", "-exec", "cat", "{}", "+")
+
     def report(self) -> str:
         """The jobs, their logs, and Slurm's own."""
-        logs = f"find {self.home} -name '*.out' -exec tail -n 60 {{}} +; tail -n 40 /var/log/slurm/*.log"
-        return self.run("sh", "-c", f"scontrol show job; {logs}")
+        return self.run("sh", "-c", "scontrol show job; tail -n 40 /var/log/slurm/*.log") + self.log()
 
     def copy_of(self, folder: str, to: Path) -> Path:
         """Everything below one of its directories, copied here."""
         packed = subprocess.run(
-            ["docker", "exec", self.container, "tar", "-C", folder, "-c", "."], capture_output=True, check=True
+            [docker(), "exec", self.container, "tar", "-C", folder, "-c", "."], capture_output=True, check=True
         )
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
             archive.extractall(to, members=[member for member in archive if member.isfile() or member.isdir()])
@@ -77,7 +82,7 @@ class SlurmCluster:
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Iterator[SlurmCluster]:
-    """A cluster with a baked Python in /opt/venv, wandb included."""
+    """A cluster whose Python is baked and has wandb."""
     identity = tmp_path / "identity"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity], check=True)
     tools = tmp_path / "tools"
@@ -90,28 +95,26 @@ def slurm(tmp_path: Path) -> Iterator[SlurmCluster]:
     ports = dict(zip(("SSH_PORT", "SLURMCTLD_PORT", "SLURMD_PORT"), free_ports(3), strict=True))
     variables = {**ports, "AUTHORIZED_KEY": identity.with_suffix(".pub").read_text().strip()}
     arguments = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    arguments += ["--volume", f"{environment_of('wandb-3.11').site_packages}:/packages:ro"]
-    arguments += ["--volume", f"{REPOSITORY}:/src:ro"]
     arguments += ["--network", "host", "--hostname", "slurm", "--add-host", "slurm:127.0.0.1"]
-    container = docker("run", "--detach", *arguments, slurm_image()).strip()
+    container = run_docker("run", "--detach", *arguments, slurm_image()).stdout.strip()
     cluster = SlurmCluster(container, ports["SSH_PORT"], identity, tools)
     try:
-        cluster.run("sh", "-euc", PREPARE)
         cluster.wait_for(lambda: "idle" in cluster.run("sh", "-c", "sinfo --noheader || :"), START_S)
         cluster.wait_for(lambda: listens(cluster.port), START_S)
         yield cluster
     finally:
-        docker("rm", "--force", "--volumes", container)
+        run_docker("rm", "--force", "--volumes", container)
 
 
-PREPARE = """
-cd /src
-PYTHONPATH=/packages PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m shim install --python /usr/bin/python3
-python3 -m venv --without-pip /opt/venv
-echo /packages > /opt/venv/lib/python3.11/site-packages/packages.pth
-"""
-
-
+@functools.cache
 def slurm_image() -> str:
-    """Debian with Slurm, made if need be."""
-    return image("slurm", REPOSITORY / "docker" / "slurm", BASE=image(DEBIAN))
+    """Debian with Slurm and a baked Python that has wandb, made on first use; safe under pytest-xdist."""
+    context = REPOSITORY / "docker" / "slurm"
+    base = f"wandb-shim-slurm:{digest(context)}"
+    name = f"wandb-shim-slurm:{digest(context, REPOSITORY / 'shim', REPOSITORY / 'docker')}"
+    with locked("slurm"):
+        if run_docker("image", "inspect", base, check=False).returncode:
+            run_docker("build", "--network", "host", "--build-arg", f"BASE={base_image()}", "--tag", base, context)
+        if run_docker("image", "inspect", name, check=False).returncode:
+            bake(base, name, wandb=True)
+    return name

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.environments import REPOSITORY, environment_of
-from tests.images import DEBIAN, docker, image
+from tests.containers import baked_image, run_docker
+from tests.engine import docker
+from tests.environments import REPOSITORY
 from tests.jobs import Job
 from tests.launching import (
     FORMULA,
@@ -35,7 +36,6 @@ project = "nemotron"
 executor = "docker"
 container_image = "{image}"
 network = "host"
-mounts = ["{packages}:/packages:ro"]
 env_vars = {{ PLANTED = "{planted}", FORMULA = {formula} }}
 """
 
@@ -47,7 +47,7 @@ import nemo_run as run
 if __name__ == "__main__":
     executor = launcher.build_executor("box")
     with run.Experiment("exp", executor=executor) as experiment:
-        script = run.Script(path="train.py", entrypoint="python", args=["--steps", "3"])
+        script = run.Script(path="train.py", entrypoint="python3", args=["--steps", "3"])
         experiment.add(script, executor=executor, name=sys.argv[1])
         experiment.run(detach=False, tail_logs=False)
 """
@@ -60,49 +60,17 @@ while not os.path.exists("/tmp/go-on"):
     time.sleep(0.2)
 """
 
-BAKE = """
-cd /src
-PYTHONPATH=/packages PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m shim install --python /usr/bin/python3
-python3 -m venv --without-pip /opt/venv
-echo /packages > /opt/venv/lib/python3.11/site-packages/packages.pth
-"""
-
-
-@pytest.fixture
-def packages() -> str:
-    return str(environment_of("wandb-3.11").site_packages)
-
-
-@pytest.fixture
-def baked_image(packages: str) -> Iterator[str]:
-    """Debian with the shim in its Python."""
-    tag = f"wandb-shim-test-baked:{uuid.uuid4().hex[:10]}"
-    volumes = ["--volume", f"{packages}:/packages:ro", "--volume", f"{REPOSITORY}:/src:ro"]
-    container = docker("create", "--network", "none", *volumes, image(DEBIAN), "sh", "-euc", BAKE).strip()
-    try:
-        docker("start", "--attach", container)
-        path = "ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        docker("commit", "--change", path, container, tag)
-    finally:
-        docker("rm", "--force", "--volumes", container)
-    yield tag
-    docker("rmi", "--force", tag)
-
 
 @pytest.fixture
 def task() -> Iterator[str]:
     """The task's name, which is its container's; a container that a failed test leaves is removed."""
     name = f"task-{uuid.uuid4().hex[:10]}"
     yield name
-    left = docker("ps", "--all", "--quiet", "--filter", f"name={name}").split()
-    if left:
-        docker("rm", "--force", "--volumes", *left)
+    run_docker("rm", "--force", "--volumes", name, check=False)
 
 
-def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
-    job: Job, baked_image: str, packages: str, task: str
-) -> None:
-    variables = {"image": baked_image, "packages": packages, "planted": PLANTED, "formula": FORMULA_TOML}
+def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(job: Job, task: str) -> None:
+    variables = {"image": baked_image(), "planted": PLANTED, "formula": FORMULA_TOML}
     write_project(job, ENV_TOML.format(**variables), LAUNCH, TRAIN)
     with ThreadPoolExecutor(1) as pool:
         launched = pool.submit(launch, job, task)
@@ -111,14 +79,13 @@ def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
             assert not launched.done(), launched.result()
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        [container] = docker("ps", "--quiet", "--filter", f"name={task}").split()
-        inspected = docker("inspect", container)
-        docker("exec", container, "touch", "/tmp/go-on")
+        inspected = run_docker("inspect", task).stdout
+        run_docker("exec", task, "touch", "/tmp/go-on")
         launched.result()
 
     run = job.server.run()
     assert (run.project, run.program.rpartition("/")[2], run.state) == ("nemotron", "train.py", "finished")
-    assert run.metadata["docker"] == baked_image
+    assert run.metadata["docker"] == baked_image()
     assert f"formula {FORMULA!a} key False" in run.console_text()
 
     assert PLANTED in inspected
@@ -129,21 +96,19 @@ def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(
     the_key_lies_in_no_file_of(job.directory.parent / "home")
 
 
-def test_docker_run_takes_the_environment_that_the_launcher_writes(job: Job, packages: str) -> None:
+def test_docker_run_takes_the_environment_that_the_launcher_writes(job: Job) -> None:
     one_line = FORMULA.replace("\n", " ")  # the format has no line ends
-    toml = ENV_TOML.format(
-        image=image(DEBIAN), packages=packages, planted=PLANTED, formula=json.dumps(one_line, ensure_ascii=False)
-    )
+    toml = ENV_TOML.format(image=baked_image(), planted=PLANTED, formula=json.dumps(one_line, ensure_ascii=False))
     job.write("env.toml", toml)
     command = (sys.executable, "-m", "launcher", "env", "--profile", "box", "--format", "docker")
     written = job.run(*command, shim=False, environ={"PYTHONPATH": str(REPOSITORY), "WANDB_PROJECT": None}).stdout
     assert API_KEY not in written
     file = job.write("env.list", written)
-    run = ("docker", "run", "--rm", "--network", "none", "--env-file", file, image(DEBIAN), "env", "-0")
+    run = (docker(), "run", "--rm", "--network", "none", "--env-file", file, baked_image(), "env", "-0")
     seen = dict(item.partition("=")[::2] for item in job.run(*run, shim=False).stdout.split("\0"))
     assert {name: seen[name] for name in ("WANDB_PROJECT", "FORMULA", "WANDB_API_KEY", "WANDB_DOCKER")} == {
         "WANDB_PROJECT": "nemotron",
         "FORMULA": one_line,
         "WANDB_API_KEY": API_KEY,
-        "WANDB_DOCKER": image(DEBIAN),
+        "WANDB_DOCKER": baked_image(),
     }

@@ -33,7 +33,6 @@ port = {port}
 user = "{user}"
 identity = "{identity}"
 remote_job_dir = "{home}/jobs"
-setup_lines = "export PATH=/opt/venv/bin:$PATH"
 retries = {retries}
 env_vars = {{ PLANTED = "{planted}", FORMULA = {formula} }}
 """
@@ -47,7 +46,7 @@ import nemo_run as run
 if __name__ == "__main__":
     executor = launcher.build_executor("cluster", packager=run.GitArchivePackager())
     with run.Experiment("exp", executor=executor) as experiment:
-        script = run.Script(path="train.py", entrypoint="python", args=["--steps", "3"])
+        script = run.Script(path="train.py", entrypoint="python3", args=["--steps", "3"])
         experiment.add(script, executor=executor, name="task")
         experiment.run(detach=True, tail_logs=False)
 """
@@ -88,7 +87,7 @@ def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere
     job: Job, slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     number = submit(job, slurm, TRAIN)
-    slurm.wait_for(lambda: any("attempt 0 task 0" in run.console_text() for run in job.server.runs))
+    slurm.wait_for(lambda: slurm.log().count("attempt 0 task") == 2)
     [key_file] = slurm.run("find", slurm.home, "-name", KEY_FILE).split()
     assert slurm.run("stat", "-c", "%a %U", key_file, str(Path(key_file).parent)).split() == ["600", "me", "700", "me"]
     assert slurm.run("cat", key_file) == API_KEY + "\n"
@@ -104,7 +103,7 @@ def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere
     assert f"attempt 1 task 0 formula {FORMULA!a} key False" in run.console_text()
 
     left = slurm.copy_of(slurm.home, tmp_path / "cluster")
-    log = "".join(path.read_text() for path in left.rglob("*.out"))
+    log = slurm.log()
     for attempt in (0, 1):
         for task in (0, 1):
             assert f"attempt {attempt} task {task} formula {FORMULA!a} key False" in log
@@ -126,7 +125,7 @@ def test_a_job_that_fails_twice_keeps_its_key_for_the_retry_and_no_longer(job: J
 
 def test_a_job_that_is_cancelled_leaves_no_key(job: Job, slurm: SlurmCluster) -> None:
     number = submit(job, slurm, TRAIN)
-    slurm.wait_for(lambda: any("attempt 0 task 0" in run.console_text() for run in job.server.runs))
+    slurm.wait_for(lambda: slurm.log().count("attempt 0 task") == 2)
     slurm.run("scancel", number)
     slurm.wait_for(lambda: slurm.state(number) == "CANCELLED")
     slurm.wait_for(lambda: slurm.run("find", slurm.home, "-name", KEY_FILE) == "")
