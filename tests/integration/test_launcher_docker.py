@@ -6,10 +6,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from tests.containers import baked_image, run_docker
 from tests.engine import docker
@@ -61,27 +58,36 @@ while not os.path.exists("/tmp/go-on"):
 """
 
 
-@pytest.fixture
-def task() -> Iterator[str]:
-    """The task's name, which is its container's; a container that a failed test leaves is removed."""
-    name = f"task-{uuid.uuid4().hex[:10]}"
-    yield name
-    run_docker("rm", "--force", "--volumes", name, check=False)
+def containers_of(task: str) -> list[str]:
+    """The containers whose name has a task's in it."""
+    return run_docker("ps", "--all", "--quiet", "--filter", f"name={task}").stdout.split()
 
 
-def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(job: Job, task: str) -> None:
-    variables = {"image": baked_image(), "planted": PLANTED, "formula": FORMULA_TOML}
-    write_project(job, ENV_TOML.format(**variables), LAUNCH, TRAIN)
+def inspected_while_it_runs(job: Job, task: str) -> str:
+    """Launch the task, inspect its container once the run is open, and let it go on to its end."""
     with ThreadPoolExecutor(1) as pool:
         launched = pool.submit(launch, job, task)
-        deadline = time.monotonic() + PATIENCE_S
-        while not any("formula" in run.console_text() for run in job.server.runs):
-            assert not launched.done(), launched.result()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        inspected = run_docker("inspect", task).stdout
-        run_docker("exec", task, "touch", "/tmp/go-on")
-        launched.result()
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not job.server.runs:
+                assert not launched.done(), launched.result()
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            [container] = containers_of(task)
+            inspected = run_docker("inspect", container).stdout
+            run_docker("exec", container, "touch", "/tmp/go-on")
+            launched.result()
+        finally:
+            for left in containers_of(task):
+                run_docker("rm", "--force", "--volumes", left, check=False)
+    return inspected
+
+
+def test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key(job: Job) -> None:
+    task = f"task-{uuid.uuid4().hex[:10]}"  # its container's name begins with it
+    variables = {"image": baked_image(), "planted": PLANTED, "formula": FORMULA_TOML}
+    write_project(job, ENV_TOML.format(**variables), LAUNCH, TRAIN)
+    inspected = inspected_while_it_runs(job, task)
 
     run = job.server.run()
     assert (run.project, run.program.rpartition("/")[2], run.state) == ("nemotron", "train.py", "finished")
