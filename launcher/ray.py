@@ -33,16 +33,17 @@ def ray_runtime_env(
 ) -> dict[str, Any]:
     """The `runtime_env` of a Ray job: every variable of the contract but the key.
 
-    Ray shows a runtime_env in clear text in `ray job list` and in its logs. So the key comes from elsewhere: from the
-    cluster's own environment, which `build_executor` gives it, from a login on the nodes, or from `key_file`.
+    Ray shows a runtime_env in clear text in `ray job list` and in its logs, and a driver like NeMo-RL's copies its
+    environment into one. So the key is a file: `key_file`, the one that `build_executor` gives to a cluster, or a
+    login on the node of the driver.
 
     Args:
         profile: A profile of env.toml by name, or one that a program made; None for the run's variables alone.
         env: Variables that win over all others.
         config: Settings of the run that win over env.toml and the host's environment.
         env_file: The env.toml; by default WANDB_SHIM_ENV_FILE, else searched from the working directory upwards.
-        key_file: A file with the key, 0600, at this path on the node that runs the driver
-            (`launcher.key_files.write_key_file` makes one for a cluster on this host).
+        key_file: A file with the key, 0600, at this path on the node that runs the driver: on a shared file system,
+            or for a cluster on this host from `launcher.key_files.write_key_file(key, keep=True)`.
         verify: Ask the server whether it takes the host's key, where the host has one.
 
     Returns:
