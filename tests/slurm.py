@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import io
 import subprocess
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.containers import bake, base_image, digest, locked, run_docker
-from tests.engine import docker
 from tests.environments import REPOSITORY
 from tests.ports import free_ports, listens
 
@@ -72,11 +69,7 @@ class SlurmCluster:
 
     def copy_of(self, folder: str, to: Path) -> Path:
         """Everything below one of its directories, copied here."""
-        packed = subprocess.run(
-            [docker(), "exec", self.container, "tar", "-C", folder, "-c", "."], capture_output=True, check=True
-        )
-        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-            archive.extractall(to, members=[member for member in archive if member.isfile() or member.isdir()])
+        run_docker("cp", f"{self.container}:{folder}/.", to)
         return to
 
 
