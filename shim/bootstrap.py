@@ -10,6 +10,7 @@ import sys
 
 # Modules to patch when they are imported, and the module of ours that does it. `patches/__init__.py` says more.
 HOOKS = {
+    "wandb": "patches.wandb_attach",
     "wandb.sdk.lib.runid": "patches.wandb_runid",
     "megatron.bridge.training.utils.wandb_utils": "patches.megatron_bridge",
     "megatron.bridge.training.state": "patches.megatron_bridge",

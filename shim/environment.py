@@ -41,6 +41,9 @@ LOG = "WANDB_SHIM_LOG"
 # Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
 OWNED_BY = "WANDB_SHIM_OWNED_BY"
 
+# Written by the shim, read by its children of multiprocessing: how to join the run (patches/wandb_attach.py).
+ATTACH = "WANDB_SHIM_ATTACH"
+
 SECRETS = frozenset({API_KEY})
 
 # name: (meaning, values, default); what `python -m shim variables` and the README show.

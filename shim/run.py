@@ -172,7 +172,7 @@ def _import_wandb() -> ModuleType | None:
 
 def _open(wandb: ModuleType) -> None:
     global current
-    from .patches import wandb_init
+    from .patches import wandb_attach, wandb_init
 
     before = dict(vars(wandb))
     hooks = WandbHooks()  # before anything else of wandb: the service that it starts brings them, too
@@ -182,6 +182,7 @@ def _open(wandb: ModuleType) -> None:
         hooks.take_out()
     current = OpenRun(wandb, run, before, hooks)
     wandb_init.apply(wandb)
+    wandb_attach.offer(run)
     Guard(run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()
     _announce(run, outlook)
 

@@ -89,6 +89,27 @@ BREAKS: tuple[Break, ...] = (
         "tests/integration/docker/test_places.py::test_a_script_is_one_run[a user without a home]",
     ),
     Break(
+        "a framework finds no run before it asks for one",
+        "shim/run.py",
+        "setattr(wandb, name, before[name])",
+        "pass",
+        "tests/integration/test_frameworks.py::test_what_a_framework_logs_is_all_in_the_one_run[guarded]",
+    ),
+    Break(
+        "a child of multiprocessing gets the run that nobody has asked for",
+        "shim/patches/wandb_init.py",
+        "joined = wandb_attach.take",
+        "joined = (lambda module: None)",
+        "tests/integration/test_children.py::test_rank_0_under_torchs_spawn_logs_to_the_one_run",
+    ),
+    Break(
+        "a child does not end the run of its parent",
+        "shim/patches/wandb_attach.py",
+        "setattr(run, name, _letting_go(wandb, run))",
+        "pass",
+        "tests/integration/test_children.py::test_all_that_the_child_logs_is_in_the_one_run_which_the_owner_ends",
+    ),
+    Break(
         "the script's directory stays out of our imports",
         "shim/script_directory.py",
         "sys.path.pop(0) if hidden else None",

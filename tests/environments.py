@@ -80,6 +80,11 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "wandb-0.28.2": Packages(("wandb==0.28.2", WRAPT)),
     "no-wrapt": Packages((WANDB,)),
     "torch": Packages(("torch==2.13.0", "numpy", "accelerate", WANDB, WRAPT), minor="3.11", installer="pip"),
+    "frameworks": Packages(
+        ("torch==2.13.0", "numpy", "transformers", "accelerate", "lightning", "tensorboard", WANDB, WRAPT),
+        minor="3.11",
+        installer="pip",
+    ),
     # megatron-bridge as it installs without a GPU; "transformers<5" and datasets must be resolved together.
     "megatron": Packages(
         (
@@ -113,7 +118,7 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
 
 
 # Large, and asked for by few: made when a test does, not by --all.
-ON_FIRST_USE = frozenset({"megatron", "launcher"})
+ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks"})
 
 
 class EnvironmentUnavailableError(RuntimeError):

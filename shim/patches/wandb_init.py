@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import environment, log, run
 from ..wrapt_source import load_wrapt
+from . import wandb_attach
 
 # Arguments that name another run than the one that is open.
 _ANOTHER_RUN = ("id", "resume", "fork_from", "resume_from")
@@ -69,9 +71,8 @@ def apply(module: Any) -> None:
 def _init(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     mine = run.current
     if mine is None or mine.finished:
-        return original(*args, **kwargs)
-    given = dict(inspect.signature(original).bind(*args, **kwargs).arguments)
-    asked = _what_is_asked(given, mine)
+        return _init_in_child(original, args, kwargs)
+    asked = _what_is_asked(original, args, kwargs, mine.environ)
     if asked.get("mode") == "disabled":
         return original(*args, **kwargs)
     if mine.handed_over and asked.get("reinit") in (True, "finish_previous", "create_new"):
@@ -82,12 +83,28 @@ def _init(original: Callable[..., Any], instance: object, args: tuple[Any, ...],
         mine.run.finish()
         return original(*args, **kwargs)
     opened = mine.hand_over(bind=asked.get("reinit") != "create_new")
+    wandb_attach.claim_own(opened)
     _merge(opened, asked)
     return opened
 
 
-def _what_is_asked(given: dict[str, Any], mine: run.OpenRun) -> dict[str, Any]:
-    """The arguments, and what Settings and variables say where an argument does not."""
+def _init_in_child(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Where no run of this process is open, and perhaps one of the process that started it."""
+    asked = _what_is_asked(original, args, kwargs, run.wandb_variables())
+    if asked.get("mode") == "disabled" or any(asked.get(name) for name in (*_ANOTHER_RUN, "reinit")):
+        return original(*args, **kwargs)
+    joined = wandb_attach.take(sys.modules["wandb"])
+    if joined is None:
+        return original(*args, **kwargs)
+    _merge(joined, asked)
+    return joined
+
+
+def _what_is_asked(
+    original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], before: Mapping[str, str]
+) -> dict[str, Any]:
+    """The arguments, and what Settings, and variables that are not as before, say where an argument does not."""
+    given = inspect.signature(original).bind(*args, **kwargs).arguments
     asked = {name: value for name, value in given.items() if value is not None}
     settings = asked.pop("settings", None)
     if settings is not None and not isinstance(settings, Mapping):
@@ -97,7 +114,7 @@ def _what_is_asked(given: dict[str, Any], mine: run.OpenRun) -> dict[str, Any]:
             asked.setdefault(_SETTINGS.get(name, name), value)
     for variable, name in _VARIABLES.items():
         value = os.environ.get(variable)
-        if value and value != mine.environ.get(variable):
+        if value and value != before.get(variable):
             asked.setdefault(name, environment.comma_separated(value) if name == "tags" else value)
     return asked
 

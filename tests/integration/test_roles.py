@@ -266,34 +266,3 @@ def test_workers_of_multiprocessing_open_no_run(job: Job, interpreter: Path) -> 
     job.write("train.py", POOLS)
     run = owns(job, interpreter, "train.py")
     assert (run.exit_code, run.console_text().count("(0, 1, 4, 9) False")) == (0, 3)
-
-
-CHILD_WITH_A_RUN = """\
-import multiprocessing, sys
-
-def work():
-    import wandb
-    with wandb.init(name="of the child") as run:
-        run.log({"loss": 1})
-
-if __name__ == "__main__":
-    child = multiprocessing.get_context(sys.argv[1]).Process(target=work)
-    child.start()
-    child.join()
-    print("the child ended with", child.exitcode)
-"""
-
-
-@pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_a_child_that_asks_wandb_for_a_run_gets_one_of_its_own(job: Job, python: Path, method: str) -> None:
-    job.write("train.py", CHILD_WITH_A_RUN)
-    done = job.run(python, "train.py", method, timeout=60)
-    assert done.stdout == "the child ended with 0\n"
-    parent, child = job.server.runs
-    assert (parent.history, parent.state, child.display_name, child.state) == (
-        [],
-        "finished",
-        "of the child",
-        "finished",
-    )
-    assert [row["loss"] for row in child.history] == [1]
