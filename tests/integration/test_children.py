@@ -6,6 +6,7 @@ import pytest
 
 from tests.environments import python_of
 from tests.jobs import Job
+from tests.ports import free_ports
 
 RELEASES = ["wandb-3.12", "wandb-0.25.1", "wandb-0.21.4"]
 
@@ -93,9 +94,8 @@ if __name__ == "__main__":
 
 @pytest.mark.xdist_group("torch")
 def test_rank_0_under_torchs_spawn_logs_to_the_one_run(job: Job) -> None:
-    from tests.integration.test_megatron_bridge import free_port
-
-    job.write("train.py", SPAWN.replace("PORT", free_port()))
+    (port,) = free_ports(1)
+    job.write("train.py", SPAWN.replace("PORT", str(port)))
     job.run(python_of("torch"), "train.py")
     run = job.server.run()
     assert [row["loss"] for row in run.history] == [0, 2, 4, 6]
