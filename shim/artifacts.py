@@ -2,69 +2,49 @@
 
 Two threads: one looks at the files (a directory that is deleted soon after must have been seen by then), the other
 talks to the server. The end of the run waits for both, bounded. What is saved and what is committed stands in a
-journal beside the checkpoints, so that the next start of a killed job logs what the last one could not.
+journal beside the checkpoints (checkpoint.py), so that the next start of a killed job logs what the last one could not.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from . import log
+from . import environment, log
+from .checkpoint import Checkpoint, note, uncommitted
 from .mounts import path_outside
 
-# Beside the checkpoints, in their common directory; the name must not look like a checkpoint of anybody's.
-JOURNAL = ".wandb-shim-checkpoints.jsonl"
-
-# Seconds that the end of the run waits for artifacts that the server has not taken yet.
+# Seconds that the end of the run waits for artifacts that the server has not taken yet; WANDB_FINISH_TIMEOUT, which
+# bounds what wandb itself waits for, lowers it.
 DRAIN_BOUND = 120.0
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One saved state of a training job.
-
-    Attributes:
-        path: Its directory or file.
-        collection: Name of the artifact that its versions belong to.
-        step: Iteration or step at which it was saved.
-        step_name: What the library calls that: "iteration" or "step"; the key in the metadata.
-        aliases: Names of this version.
-        metrics: What the framework wrote down with it.
-    """
-
-    path: str
-    collection: str
-    step: int
-    step_name: str = "step"
-    aliases: tuple[str, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What makes two calls speak of the same checkpoint."""
-        return self.path, self.step
 
 
 class Committer:
     """Logs checkpoints to one run, in the background, each once."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Know nothing: as a new process, and as a forked child, in which the threads are not running."""
         self._seen: set[tuple[str, int]] = set()
         self._recovered: set[str] = set()
-        self._pending: dict[tuple[str, int], Checkpoint] = {}
+        # By key, what the run lacks if it ends now.
+        self._pending: dict[tuple[str, int], Checkpoint | str] = {}
+        self._given_up: set[tuple[str, int]] = set()
         self._changed = threading.Condition()
-        self._to_look_at: SimpleQueue[tuple[Checkpoint, Any]] = SimpleQueue()
-        self._to_log: SimpleQueue[tuple[Checkpoint, Any, Any]] = SimpleQueue()
+        self._to_look_at: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._to_tell: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._started = False
 
     def commit(self, checkpoint: Checkpoint, run: Any) -> bool:
@@ -73,14 +53,10 @@ class Committer:
         Returns:
             False when this process has logged it already (Megatron-Bridge 0.3 saves the last step twice).
         """
-        with self._changed:
-            if checkpoint.key in self._seen:
-                return False
-            self._seen.add(checkpoint.key)
-            self._pending[checkpoint.key] = checkpoint
-            self._start()
-        _note(checkpoint, "saved")
-        self._to_look_at.put((checkpoint, run))
+        if not self._take_on(checkpoint.key, checkpoint):
+            return False
+        note(checkpoint, "saved")
+        self._to_look_at.put(functools.partial(self._look, checkpoint, run))
         return True
 
     def recover(self, directory: str, run: Any) -> None:
@@ -92,88 +68,104 @@ class Committer:
             log.info(f"{checkpoint.path} was saved by an earlier process and not committed: logging it now")
             self.commit(checkpoint, run)
 
-    def use(self, checkpoint: Checkpoint, project: str, run: Any) -> None:
-        """Mark a checkpoint as input of the run, in the background; lineage is worth no waiting either.
+    def use(self, name: str, run: Any, loaded: Checkpoint | None = None) -> None:
+        """Mark an artifact as input of the run, in the background; lineage is worth no waiting either.
 
         Args:
-            checkpoint: What was loaded.
-            project: "entity/project" that its artifact is in; the run's own when empty.
-            run: The run that loaded it.
+            name: "entity/project/name:alias"; the run's own entity and project where they are left out.
+            run: The run that consumes it.
+            loaded: The checkpoint behind that name, which is logged where W&B does not know it.
+        """
+        if run.offline:  # nothing can be looked up: the name is kept where people and programs find it
+            inputs = list(dict.fromkeys([*run.config.get("wandb_shim", {}).get("inputs", ()), name]))
+            run.config.update({"wandb_shim": {"inputs": inputs}}, allow_val_change=True)
+        elif self._take_on((f"input {name}", 0), f"{name} is not marked as input of the run: W&B has not answered"):
+            self._to_tell.put(functools.partial(self._use, name, run, loaded))
+
+    def drain(self, bound: float | None = None) -> None:
+        """Wait until everything is committed, at most `bound` seconds, and name what is not, once.
+
+        Args:
+            bound: `DRAIN_BOUND`, or WANDB_FINISH_TIMEOUT where that is less, when None.
         """
         with self._changed:
-            self._pending[(f"use {checkpoint.path}", checkpoint.step)] = checkpoint
-            self._start()
-        self._to_log.put((checkpoint, run, f"{project}/" if project else ""))
-
-    def drain(self, bound: float = DRAIN_BOUND) -> None:
-        """Wait until everything is committed, at most `bound` seconds, and name what is not."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._pending, bound)
-            left = list(self._pending.values())
-        for checkpoint in left:
-            log.warn(f"{checkpoint.path} is not committed to W&B; the next start of this job logs it")
+            self._changed.wait_for(
+                lambda: not self._pending.keys() - self._given_up, _drain_bound() if bound is None else bound
+            )
+            left = [lost for key, lost in self._pending.items() if key not in self._given_up]
+            self._given_up.update(self._pending)
+        for lost in left:
+            committed_later = "is not committed to W&B; the next start of this job logs it"
+            log.warn(lost if isinstance(lost, str) else f"{lost.path} {committed_later}")
 
     def outstanding(self) -> list[Checkpoint]:
-        """What is not committed yet."""
+        """The checkpoints that are not committed yet."""
         with self._changed:
-            return list(self._pending.values())
+            return [lost for lost in self._pending.values() if isinstance(lost, Checkpoint)]
 
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            for work in (self._look, self._log):
-                threading.Thread(target=work, name="wandb-shim-artifacts", daemon=True).start()
+    def _take_on(self, key: tuple[str, int], lost: Checkpoint | str) -> bool:
+        with self._changed:
+            if key in self._seen:
+                return False
+            self._seen.add(key)
+            self._pending[key] = lost
+            if not self._started:
+                self._started = True
+                for queue in (self._to_look_at, self._to_tell):
+                    threading.Thread(target=_work, args=(queue,), name="wandb-shim-artifacts", daemon=True).start()
+        return True
 
-    def _look(self) -> None:
-        while True:
-            checkpoint, run = self._to_look_at.get()
-            try:
-                self._to_log.put((checkpoint, run, make_artifact(checkpoint)))
-            except Exception as error:  # the training loop must not see it
-                self._finished(checkpoint, error)
-
-    def _log(self) -> None:
-        while True:
-            checkpoint, run, artifact = self._to_log.get()
-            if isinstance(artifact, str):
-                self._use(checkpoint, run, artifact)
-                continue
-            try:
-                run.log_artifact(artifact, aliases=[_clean(alias) for alias in checkpoint.aliases])
-                if not run.offline:  # offline, wait() cannot: the log on disk is all there is
-                    artifact.wait()
-                _note(checkpoint, "committed")
-                self._finished(checkpoint, None)
-            except Exception as error:
-                self._finished(checkpoint, error)
-
-    def _use(self, checkpoint: Checkpoint, run: Any, prefix: str) -> None:
-        name = f"{prefix}{_clean(checkpoint.collection)}:{_clean(checkpoint.aliases[0])}"
+    def _look(self, checkpoint: Checkpoint, run: Any) -> None:
         try:
-            if run.offline:  # nothing can be looked up: the name is kept where people and programs find it
-                run.config.update({"wandb_shim": {"inputs": [name]}}, allow_val_change=True)
-            else:
-                try:
-                    run.use_artifact(name)
-                except Exception as error:
-                    log.info(f"{name} is not known to W&B ({error}): logging it as input")
-                    run.use_artifact(make_artifact(checkpoint), aliases=[checkpoint.aliases[0]])
+            artifact = make_artifact(checkpoint)
+        except Exception as error:  # the training loop must not see it
+            self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
+        else:
+            self._to_tell.put(functools.partial(self._log, checkpoint, run, artifact))
+
+    def _log(self, checkpoint: Checkpoint, run: Any, artifact: Any) -> None:
+        try:
+            run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
+            if not run.offline:  # offline, wait() cannot: the log on disk is all there is
+                artifact.wait()
+            note(checkpoint, "committed")
         except Exception as error:
-            log.warn(f"{checkpoint.path} was not marked as input of the run: {type(error).__name__}: {error}")
+            self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
+        else:
+            self._done(checkpoint.key)
+
+    def _use(self, name: str, run: Any, loaded: Checkpoint | None) -> None:
+        problem = ""
+        try:
+            try:
+                run.use_artifact(name)
+            except Exception as error:
+                if loaded is None:
+                    raise
+                log.info(f"{name} is not known to W&B ({error}): logging it as input")
+                run.use_artifact(make_artifact(loaded), aliases=[clean(alias) for alias in loaded.aliases])
+        except Exception as error:
+            what = name if loaded is None else loaded.path
+            problem = f"{what} was not marked as input of the run: {_named(error)}"
+        self._done((f"input {name}", 0), problem)
+
+    def _done(self, key: tuple[str, int], problem: str = "") -> None:
         with self._changed:
-            self._pending.pop((f"use {checkpoint.path}", checkpoint.step), None)
+            known = key in self._given_up
+            self._pending.pop(key, None)
             self._changed.notify_all()
-
-    def _finished(self, checkpoint: Checkpoint, error: Exception | None) -> None:
-        if error is not None:
-            log.warn(f"{checkpoint.path} was not logged as an artifact: {type(error).__name__}: {error}")
-        with self._changed:
-            self._pending.pop(checkpoint.key, None)
-            self._changed.notify_all()
+        if problem and not known:
+            log.warn(problem)
 
 
-# The one of this process.
+def _work(queue: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        queue.get()()
+
+
+# The one of this process. Its lock may be held by a thread that a forked child does not have.
 committer = Committer()
+os.register_at_fork(after_in_child=committer.reset)
 
 
 def current_run() -> Any | None:
@@ -182,8 +174,8 @@ def current_run() -> Any | None:
 
     if run.current is not None and not run.current.finished:
         return run.current.run
-    wandb = sys.modules.get("wandb")
-    return getattr(wandb, "run", None)
+    found = getattr(sys.modules.get("wandb"), "run", None)
+    return None if getattr(found, "disabled", False) else found
 
 
 def make_artifact(checkpoint: Checkpoint) -> Any:
@@ -199,56 +191,39 @@ def make_artifact(checkpoint: Checkpoint) -> Any:
         "absolute_path": path_outside(checkpoint.path),
         **({"metrics": dict(checkpoint.metrics)} if checkpoint.metrics else {}),
     }
-    artifact = wandb.Artifact(_clean(checkpoint.collection), type="model", metadata=metadata)
-    artifact.add_reference(f"file://{checkpoint.path}", checksum=False)
+    artifact = wandb.Artifact(clean(checkpoint.collection), type="model", metadata=metadata)
+    artifact.add_reference(f"file://{os.path.realpath(checkpoint.path)}", checksum=False)
     with artifact.new_file("checkpoint.json") as file:
         json.dump({checkpoint.step_name: checkpoint.step, **_state_of(checkpoint.path)}, file, sort_keys=True)
     return artifact
 
 
-def uncommitted(directory: str) -> list[Checkpoint]:
-    """Checkpoints that the journal of `directory` knows as saved but not as committed, and that are still there."""
-    saved: dict[tuple[str, int], Checkpoint] = {}
-    try:
-        with open(os.path.join(directory, JOURNAL), encoding="utf-8") as file:
-            lines = file.readlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            row = json.loads(line)
-            checkpoint = Checkpoint(**{**row["checkpoint"], "aliases": tuple(row["checkpoint"]["aliases"])})
-        except (ValueError, KeyError, TypeError):
-            continue  # the last line of a process that was killed
-        if row.get("state") == "committed":
-            saved.pop(checkpoint.key, None)
-        else:
-            saved[checkpoint.key] = checkpoint
-    return [checkpoint for checkpoint in saved.values() if os.path.exists(checkpoint.path)]
-
-
-def _note(checkpoint: Checkpoint, state: str) -> None:
-    """Append to the journal; a directory that cannot be written has none."""
-    # The line before may have been cut short by a kill: begin a new one.
-    line = "\n" + json.dumps({"state": state, "checkpoint": asdict(checkpoint)}, default=str) + "\n"
-    try:
-        with open(os.path.join(os.path.dirname(checkpoint.path), JOURNAL), "a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        log.debug(f"no journal beside {checkpoint.path}: {error}")
+def clean(name: str) -> str:
+    """What W&B accepts as the name of an artifact."""
+    return _NOT_IN_NAMES.sub("-", name).strip("-") or "checkpoint"
 
 
 def _state_of(path: str) -> dict[str, int]:
     entries = [path]
     for directory, _, names in os.walk(path):
         entries += [os.path.join(directory, name) for name in names]
-    states = [os.stat(entry) for entry in entries]
+    states = []
+    for entry in entries:
+        with contextlib.suppress(OSError):  # a link to nothing
+            states.append(os.stat(entry))
     return {
-        "files": len(states) - os.path.isdir(path),
+        "files": len(entries) - os.path.isdir(path),
         "bytes": sum(state.st_size for state in states),
-        "modified_ns": max(state.st_mtime_ns for state in states),
+        "modified_ns": max((state.st_mtime_ns for state in states), default=0),
     }
 
 
-def _clean(name: str) -> str:
-    return _NOT_IN_NAMES.sub("-", name).strip("-") or "checkpoint"
+def _drain_bound() -> float:
+    try:
+        return min(float(os.environ.get(environment.FINISH_TIMEOUT, "")), DRAIN_BOUND)
+    except ValueError:
+        return DRAIN_BOUND
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

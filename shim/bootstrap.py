@@ -14,6 +14,8 @@ HOOKS = {
     "wandb.sdk.lib.runid": "patches.wandb_runid",
     "megatron.bridge.training.utils.wandb_utils": "patches.megatron_bridge",
     "megatron.bridge.training.state": "patches.megatron_bridge",
+    "megatron.training.wandb_utils": "patches.megatron_lm",
+    "megatron.training.global_vars": "patches.megatron_lm",
     "nemo_rl.utils.checkpoint": "patches.nemo_rl",
     "nemo_rl.utils.logger": "patches.nemo_rl",
 }

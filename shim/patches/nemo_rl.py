@@ -23,8 +23,10 @@ from types import ModuleType
 from typing import Any
 
 from .. import artifacts, environment, log
+from ..checkpoint import Checkpoint
 from ..wrapt_source import load_wrapt
 from . import wandb_finish
+from .liveness import Liveness
 
 MODULE = "nemo_rl.utils.checkpoint"
 LOGGER_MODULE = "nemo_rl.utils.logger"
@@ -32,7 +34,7 @@ LOGGER_MODULE = "nemo_rl.utils.logger"
 # Where every save passes, the newest shape first.
 LAST_STEPS = ("_rename_checkpoint", "finalize_checkpoint")
 
-_STEP = re.compile(r"step_(\d+)$")
+_STEP = re.compile(r"step_(\d+)")
 
 _artifact_name = "rl"
 _managers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -59,41 +61,54 @@ def patch_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> bool:
 
 
 def apply(module: ModuleType) -> bool:
-    """Patch `CheckpointManager`, or the logger's switch, whichever `module` holds; once."""
-    wrapt = load_wrapt()
+    """Patch `CheckpointManager`, or the logger's switch, whichever `module` holds; once, if the shape is known."""
     if module.__name__ == LOGGER_MODULE:
-        if not isinstance(module.Logger.__dict__["__init__"], wrapt.FunctionWrapper):
-            module.Logger.__init__ = wrapt.FunctionWrapper(module.Logger.__dict__["__init__"], _switch_on)
-        return True
+        return _wrap(getattr(module, "Logger", None), f"{module.__name__}.Logger", {"__init__": _switch_on})
     manager = getattr(module, "CheckpointManager", None)
-    last_step = next((name for name in LAST_STEPS if name in vars(manager or object)), None)
-    if manager is None or last_step is None:
-        log.warn(
-            f"{module.__name__} has no CheckpointManager with {' or '.join(LAST_STEPS)}: its checkpoints are not logged"
-        )
+    last_step = next((name for name in LAST_STEPS if name in vars(manager or object)), " or ".join(LAST_STEPS))
+    wrappers = {last_step: _on_save, "init_tmp_checkpoint": _on_begin, "load_training_info": _on_load}
+    if not _wrap(manager, f"{module.__name__}.CheckpointManager", wrappers):
         return False
-    for name, wrapper in ((last_step, _on_save), ("__init__", _on_create)):
-        function = vars(manager)[name]
-        if not isinstance(function, wrapt.FunctionWrapper):
-            setattr(manager, name, wrapt.FunctionWrapper(function, wrapper))
     if _finish_saves not in wandb_finish.before_finish:
         wandb_finish.before_finish.insert(0, _finish_saves)
     return True
 
 
-def _on_create(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    original(*args, **kwargs)
-    _managers.add(instance)
+def _wrap(owner: Any, title: str, wrappers: dict[str, Callable[..., Any]]) -> bool:
+    wrapt = load_wrapt()
+    missing = [name for name in wrappers if name not in vars(owner or object)]
+    if owner is None or missing:
+        _liveness.unknown(f"there is no {title} with {' and '.join(missing or wrappers)}")
+        return False
+    for name, wrapper in wrappers.items():
+        function = vars(owner)[name]
+        if not isinstance(function, wrapt.FunctionWrapper):
+            setattr(owner, name, wrapt.FunctionWrapper(function, wrapper))
+    return True
+
+
+def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A save begins: whoever ends the run from now on has to wait for it."""
+    try:
+        run = artifacts.current_run()
+        if run is not None:
+            wandb_finish.apply(type(run))
+            _managers.add(instance)
+            _liveness.watch(os.path.abspath(instance.checkpoint_dir))
+    except Exception as error:
+        log.warn(f"the run may end before this save does: {type(error).__name__}: {error}")
+    return original(*args, **kwargs)
 
 
 def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     result = original(*args, **kwargs)
+    _liveness.called()
     temporary = Path(args[0] if args else kwargs["checkpoint_path"])
     try:
         run = artifacts.current_run()
         if run is not None:
             wandb_finish.apply(type(run))
-            path = (temporary.parent / temporary.name.removeprefix("tmp_")).resolve()
+            path = Path(os.path.abspath(temporary.parent), temporary.name.removeprefix("tmp_"))
             artifacts.committer.recover(str(path.parent), run)
             artifacts.committer.commit(_checkpoint(path, instance), run)
     except Exception as error:
@@ -101,15 +116,46 @@ def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
     return result
 
 
-def _checkpoint(path: Path, manager: Any) -> artifacts.Checkpoint:
-    found = _STEP.search(path.name)
+def _on_load(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Called when an algorithm is set up; with None where there is nothing to resume from."""
+    result = original(*args, **kwargs)
+    given = args[0] if args else kwargs.get("checkpoint_path")
+    try:
+        run = artifacts.current_run()
+        if run is not None:
+            wandb_finish.apply(type(run))
+            artifacts.committer.recover(os.path.abspath(instance.checkpoint_dir), run)
+            if given is not None:
+                loaded = _checkpoint(Path(os.path.abspath(given)), None)
+                name = f"{artifacts.clean(loaded.collection)}:{artifacts.clean(loaded.aliases[0])}"
+                artifacts.committer.use(name, run, loaded)
+    except Exception as error:
+        log.warn(f"{given} was not marked as input of the run: {type(error).__name__}: {error}")
+    return result
+
+
+def _checkpoint(path: Path, manager: Any | None) -> Checkpoint:
+    """The one at `path`; with the aliases of a new one where the manager that saved it is given."""
+    found = _STEP.fullmatch(path.name)
+    metrics = _metrics(path)
     aliases = [path.name]
-    best = manager.get_best_checkpoint_path()
-    if best is not None and Path(best).resolve() == path:
-        aliases.append("best")
-    return artifacts.Checkpoint(
-        str(path), _artifact_name, int(found[1]) if found else 0, "step", tuple(aliases), _metrics(path)
-    )
+    if manager is not None:
+        aliases += ["latest", "best"] if _is_best(path, metrics, manager) else ["latest"]
+    return Checkpoint(str(path), _artifact_name, int(found[1]) if found else 0, "step", tuple(aliases), metrics)
+
+
+def _is_best(path: Path, metrics: dict[str, Any], manager: Any) -> bool:
+    """Whether no other checkpoint is better.
+
+    As `CheckpointManager.get_best_checkpoint_path` finds it, the newer of two equal ones included. That one warns
+    about checkpoints without the metric, which is a matter between the script and itself.
+    """
+    value = metrics.get(manager.metric_name)
+    others = [_metrics(other).get(manager.metric_name) for other in path.parent.glob("step_*") if other != path]
+    known = [other for other in others if other is not None]
+    if value is None:
+        return False
+    return bool(all(value >= other if manager.higher_is_better else value <= other for other in known))
 
 
 def _metrics(path: Path) -> dict[str, Any]:
@@ -120,6 +166,21 @@ def _metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return info if isinstance(info, dict) else {}
+
+
+def _newest(directory: str) -> str:
+    steps = [int(found[1]) for found in map(_STEP.fullmatch, _names_in(directory)) if found]
+    return f"step_{max(steps)}" if steps else ""
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+_liveness = Liveness("nemo-rl", "nemo_rl", f"{MODULE}.CheckpointManager.{' or '.join(LAST_STEPS)}", _newest)
 
 
 def _finish_saves() -> None:

@@ -1,13 +1,16 @@
 """Let what is under way reach the run before it ends, whoever ends it.
 
 Why: Megatron-Bridge calls `wandb.finish()` right after its last save, and NeMo-RL's single-controller actor finishes
-its logger before its checkpointer; an artifact on its way would miss the run, or open a stray second one.
+its logger before its checkpointer; an artifact on its way would miss the run, or open a stray second one. And where
+nobody calls `finish`, wandb ends the run by a handler of its own at the interpreter's exit.
 
 Remove when: never; it is what makes logging in the background possible.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,16 +22,29 @@ before_finish: list[Callable[[], object]] = [artifacts.committer.drain]
 
 
 def apply(run_class: Any) -> None:
-    """Wrap `wandb.sdk.wandb_run.Run.finish`; once."""
+    """Wrap `wandb.sdk.wandb_run.Run.finish`, once; to be called while a run is open."""
     wrapt = load_wrapt()
     if not isinstance(run_class.__dict__["finish"], wrapt.FunctionWrapper):
         run_class.finish = wrapt.FunctionWrapper(run_class.__dict__["finish"], _finish)
+    # The last one registered is called first: before wandb's own, which belongs to a run that is open by now.
+    atexit.unregister(_wait)
+    atexit.register(_wait, os.getpid())
 
 
 def _finish(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    _wait(os.getpid())
+    return original(*args, **kwargs)
+
+
+def _wait(pid: int) -> None:
+    if os.getpid() != pid:  # a forked child that comes to its exit: none of it is its own
+        return
+    for wait in before_finish:
+        _call(wait)
+
+
+def _call(wait: Callable[[], object]) -> None:
     try:
-        for wait in before_finish:
-            wait()
+        wait()
     except Exception as error:
         log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
-    return original(*args, **kwargs)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from shim import artifacts
-from shim.artifacts import JOURNAL, Checkpoint, Committer, uncommitted
+from shim import artifacts, install
+from shim.artifacts import Committer
+from shim.checkpoint import JOURNAL, Checkpoint, note, uncommitted
 
 
 def checkpoint(directory: Path, step: int) -> Checkpoint:
@@ -26,22 +28,22 @@ def checkpoint(directory: Path, step: int) -> Checkpoint:
 def test_what_was_saved_and_not_committed_comes_back_as_it_was(tmp_path: Path) -> None:
     first, second, third = (checkpoint(tmp_path, step) for step in (1, 2, 3))
     for each in (first, second, third):
-        artifacts._note(each, "saved")
-    artifacts._note(second, "committed")
+        note(each, "saved")
+    note(second, "committed")
     assert uncommitted(str(tmp_path)) == [first, third]
 
 
 def test_a_checkpoint_saved_again_after_its_commit_is_not_committed(tmp_path: Path) -> None:
     first = checkpoint(tmp_path, 1)
     for state in ("saved", "committed", "saved"):
-        artifacts._note(first, state)
+        note(first, state)
     assert uncommitted(str(tmp_path)) == [first]
 
 
 def test_a_checkpoint_that_is_gone_is_forgotten(tmp_path: Path) -> None:
     first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
     for each in (first, second):
-        artifacts._note(each, "saved")
+        note(each, "saved")
     shutil.rmtree(first.path)
     assert uncommitted(str(tmp_path)) == [second]
 
@@ -59,19 +61,19 @@ def test_a_checkpoint_that_is_gone_is_forgotten(tmp_path: Path) -> None:
 )
 def test_a_line_that_is_not_understood_does_not_hide_the_others(tmp_path: Path, line: str) -> None:
     first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
-    artifacts._note(first, "saved")
+    note(first, "saved")
     with (tmp_path / JOURNAL).open("a") as file:
         file.write(line + "\n")
-    artifacts._note(second, "saved")
+    note(second, "saved")
     assert uncommitted(str(tmp_path)) == [first, second]
 
 
 def test_a_line_cut_short_by_a_kill_does_not_swallow_the_next(tmp_path: Path) -> None:
     first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
-    artifacts._note(first, "saved")
+    note(first, "saved")
     with (tmp_path / JOURNAL).open("a") as file:
         file.write('{"state": "comm')
-    artifacts._note(second, "saved")
+    note(second, "saved")
     assert uncommitted(str(tmp_path)) == [first, second]
 
 
@@ -81,19 +83,31 @@ def test_there_is_nothing_to_recover_without_a_journal(tmp_path: Path) -> None:
 
 
 def test_two_processes_may_write_one_journal(tmp_path: Path) -> None:
-    # What O_APPEND promises holds for one write: a line must be one.
-    each = [checkpoint(tmp_path, step) for step in range(20)]
-    for one in each:
-        artifacts._note(one, "saved")
-    assert [json.loads(line)["state"] for line in (tmp_path / JOURNAL).read_text().splitlines()] == ["saved"] * 20
+    # What O_APPEND promises holds for one write: a line, however long, must be one.
+    script = (
+        "import sys; from shim.checkpoint import Checkpoint, note\n"
+        "for step in range(200): note(Checkpoint(sys.argv[1] + '/x', 'c', step, metrics={'text': 'm' * 9000}), 'saved')"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    processes = [subprocess.Popen(command, cwd=install.SOURCE.parent) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    lines = (tmp_path / JOURNAL).read_text().splitlines()
+    steps = [json.loads(line)["checkpoint"]["step"] for line in lines if line]
+    assert sorted(steps) == sorted([*range(200), *range(200)])
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written_has_no_journal(tmp_path: Path) -> None:
-    first = checkpoint(tmp_path, 1)
-    tmp_path.chmod(0o555)
-    artifacts._note(first, "saved")
-    assert uncommitted(str(tmp_path)) == []
+def test_a_journal_that_was_moved_speaks_of_the_checkpoints_beside_it(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    note(checkpoint(before, 1), "saved")
+    before.rename(after)
+    assert [found.path for found in uncommitted(str(after))] == [str(after / "iter_0000001")]
+
+
+def test_a_directory_that_cannot_be_written_has_no_journal() -> None:
+    # Not even root may write there.
+    note(Checkpoint("/proc/self/iter_0000001", "ckpts", 1), "saved")
+    assert uncommitted("/proc/self") == []
 
 
 @pytest.mark.parametrize(
@@ -101,7 +115,7 @@ def test_a_directory_that_cannot_be_written_has_no_journal(tmp_path: Path) -> No
     [("ckpts", "ckpts"), ("my run/é:1", "my-run-1"), ("...", "..."), ("///", "checkpoint"), ("a_b-c.d", "a_b-c.d")],
 )
 def test_names_are_what_wandb_accepts(name: str, cleaned: str) -> None:
-    assert artifacts._clean(name) == cleaned
+    assert artifacts.clean(name) == cleaned
 
 
 def test_the_state_of_a_directory_is_that_of_all_below_it(tmp_path: Path) -> None:

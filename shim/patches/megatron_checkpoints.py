@@ -1,0 +1,176 @@
+"""The hooks that Megatron-Bridge and Megatron-LM call after each save and load, without the wait.
+
+Why: both walk the checkpoint's files and talk to the server inside a window in which all ranks wait at a barrier
+(megatron/bridge/training/checkpointing.py, 0.3.1, lines 809-852; megatron/training/checkpointing.py, core_v0.19.0,
+`wandb_finalize_fn`); in asynchronous saves of Megatron-Bridge up to v0.6 the `iteration` is that of a later step
+(https://github.com/NVIDIA-NeMo/Megatron-Bridge/pull/5738), and its `pretrain()` of 0.3 saves the last step twice. Here
+the step comes from the path, the work is done in the background, and the same checkpoint is logged once.
+
+Remove when: both log their checkpoints in the background.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .. import artifacts, log
+from ..checkpoint import Checkpoint
+from ..wrapt_source import load_wrapt
+from . import wandb_finish
+from .liveness import Liveness
+
+# Functions, and the parameters of each that this was written against; another shape is left alone.
+Shapes = Mapping[str, tuple[str, ...]]
+
+# Where Megatron notes entity and project of the last artifact, for the next job that loads from there.
+TRACKER = "latest_wandb_artifact_path.txt"
+# Where it notes the step of the last checkpoint that is complete.
+LATEST = "latest_checkpointed_iteration.txt"
+
+_STEP = re.compile(r"iter_(\d+)$")
+
+
+def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
+    """Wrap both hooks of `module`, once; say whether its shape is known."""
+    wrapt = load_wrapt()
+    missing = []
+    for name, parameters in shapes.items():
+        function = getattr(module, name, None)
+        if isinstance(function, wrapt.FunctionWrapper):
+            continue
+        if function is None or function.__code__.co_varnames[: function.__code__.co_argcount] != parameters:
+            missing.append(f"no {name}({', '.join(parameters)})")
+            continue
+        replacement = partial(_HOOKS[name], parameters=parameters, liveness=liveness)
+        setattr(module, name, wrapt.FunctionWrapper(function, replacement))
+    if missing:
+        liveness.unknown(f"{module.__name__} has {' and '.join(missing)}, and is left as it is")
+    return not missing
+
+
+def begin(directory: str | None, liveness: Liveness) -> None:
+    """A run is open, and checkpoints will be saved in `directory`: log what a killed job has left there."""
+    run = artifacts.current_run()
+    if run is None or not directory:
+        return
+    try:
+        wandb_finish.apply(type(run))
+        liveness.watch(os.path.abspath(directory))
+        artifacts.committer.recover(os.path.abspath(directory), run)
+    except Exception as error:
+        log.warn(f"{directory} was not looked through: {type(error).__name__}: {error}")
+
+
+def newest(directory: str) -> str:
+    """The last complete checkpoint by Megatron's own account; "" where there is none."""
+    step = _read(os.path.join(directory, LATEST))
+    return f"iter_{int(step):07d}" if step.isdecimal() else step
+
+
+class NoWriter:
+    """A TensorBoard writer that takes everything and keeps nothing.
+
+    Megatron logs a metric to W&B only where it has one of TensorBoard, too (`if writer and …` in
+    megatron/bridge/training/utils/train_utils.py, 0.3.1, line 478, and megatron/training/training.py).
+    """
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: None
+
+
+def _on_save(
+    original: Callable[..., Any],
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    parameters: tuple[str, ...],
+    liveness: Liveness,
+) -> Any:
+    liveness.called()
+    given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+    run = _run_of(given.get("wandb_writer"))
+    if run is None:
+        return original(*args, **kwargs)
+    try:
+        path, save_dir = _directory_of(given["checkpoint_path"]), given["save_dir"]
+        if os.path.exists(path):  # a local, non-persistent checkpoint of 0.3.0 is not on disk
+            artifacts.committer.recover(os.path.dirname(path), run)
+            artifacts.committer.commit(_checkpoint(path, save_dir, given["iteration"]), run)
+            _note_project(os.path.join(save_dir, TRACKER), run)
+    except Exception as error:
+        log.warn(f"{given['checkpoint_path']} was not logged as an artifact: {type(error).__name__}: {error}")
+    return None
+
+
+def _on_load(
+    original: Callable[..., Any],
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    parameters: tuple[str, ...],
+    liveness: Liveness,
+) -> Any:
+    given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+    run = _run_of(given.get("wandb_writer"))
+    if run is None:
+        return original(*args, **kwargs)
+    try:
+        path, load_dir = _directory_of(given["checkpoint_path"]), given["load_dir"]
+        artifacts.committer.recover(os.path.dirname(path), run)
+        checkpoint = _checkpoint(path, load_dir, 0)
+        project = _read(os.path.join(load_dir, TRACKER))
+        name = f"{artifacts.clean(checkpoint.collection)}:{artifacts.clean(checkpoint.aliases[0])}"
+        artifacts.committer.use(f"{project}/{name}" if project else name, run, checkpoint)
+    except Exception as error:
+        log.warn(f"{given['checkpoint_path']} was not marked as input: {type(error).__name__}: {error}")
+    return None
+
+
+_HOOKS = {"on_save_checkpoint_success": _on_save, "on_load_checkpoint_success": _on_load}
+
+
+def _run_of(writer: Any) -> Any | None:
+    """Megatron's writer is the wandb module; without one, the open run is the job's."""
+    run = getattr(writer, "run", None)
+    if run is None or getattr(run, "disabled", False):
+        run = artifacts.current_run()
+    if run is not None:
+        wandb_finish.apply(type(run))
+    return run
+
+
+def _directory_of(path: str) -> str:
+    """The checkpoint's directory, also where Megatron-LM names a rank's file in it (`--ckpt-format torch`)."""
+    absolute = Path(os.path.abspath(path))  # links stay: their names are those of the checkpoints
+    return str(next((place for place in (absolute, *absolute.parents) if _STEP.fullmatch(place.name)), absolute))
+
+
+def _checkpoint(path: str, directory: str, iteration: int) -> Checkpoint:
+    """Named as Megatron names it, so that its own lookups find it."""
+    found = _STEP.search(path)
+    step = int(found[1]) if found else iteration
+    return Checkpoint(path, Path(os.path.abspath(directory)).stem, step, "iteration", (Path(path).stem,))
+
+
+def _note_project(tracker: str, run: Any) -> None:
+    try:
+        Path(tracker).write_text(f"{run.entity}/{run.project}", encoding="utf-8")
+    except OSError as error:
+        log.warn(f"a job that loads from here looks for the artifact in its own project: {error}")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,67 @@
+"""Megatron-LM: its checkpoints become artifacts, and its own W&B logging is switched on.
+
+Why: see megatron_checkpoints.py for the hooks, whose signature has been the same from core_v0.12.0 to main; the writer
+is no argument of theirs, as in Megatron-Bridge, but a global variable. A job without `--wandb-project` gets the one of
+the environment: metrics and arguments reach the run.
+
+Remove when: Megatron-LM logs its checkpoints in the background and takes WANDB_PROJECT.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from .. import artifacts, environment
+from ..wrapt_source import load_wrapt
+from . import megatron_checkpoints
+from .liveness import Liveness
+
+MODULE = "megatron.training.wandb_utils"
+GLOBALS_MODULE = "megatron.training.global_vars"
+
+SHAPES: megatron_checkpoints.Shapes = {
+    "on_save_checkpoint_success": ("checkpoint_path", "tracker_filename", "save_dir", "iteration"),
+    "on_load_checkpoint_success": ("checkpoint_path", "load_dir"),
+}
+
+_liveness = Liveness(
+    "megatron-core", "megatron.core", f"{MODULE}.on_save_checkpoint_success", megatron_checkpoints.newest
+)
+
+
+def apply(module: ModuleType) -> bool:
+    """Patch `wandb_utils` or `global_vars`, whichever `module` is; once, and only in the shape that is known."""
+    if module.__name__ == GLOBALS_MODULE:
+        return _switch_on(module)
+    return megatron_checkpoints.wrap(module, SHAPES, _liveness)
+
+
+def _switch_on(module: ModuleType) -> bool:
+    wrapt = load_wrapt()
+    function = getattr(module, "_set_wandb_writer", None)
+    if function is None or not hasattr(module, "_GLOBAL_TENSORBOARD_WRITER"):
+        _liveness.unknown(f"{module.__name__} has no _set_wandb_writer and _GLOBAL_TENSORBOARD_WRITER")
+        return False
+    if not isinstance(function, wrapt.FunctionWrapper):
+        module._set_wandb_writer = wrapt.FunctionWrapper(function, _set_writers)  # type: ignore[attr-defined]
+    return True
+
+
+def _set_writers(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    settings: Any = args[0] if args else kwargs["args"]
+    if artifacts.current_run() is not None and not getattr(settings, "wandb_project", ""):
+        settings.wandb_project = os.environ.get(environment.PROJECT)
+        for name, variable in (("wandb_entity", environment.ENTITY), ("wandb_exp_name", environment.NAME)):
+            # None, and not "": a name that is empty is an error to Megatron.
+            setattr(settings, name, getattr(settings, name, None) or os.environ.get(variable))
+        if not (getattr(settings, "wandb_save_dir", "") or settings.save):
+            settings.wandb_save_dir = os.environ.get(environment.DIR, ".")
+    result = original(*args, **kwargs)
+    megatron_checkpoints.begin(settings.save, _liveness)
+    variables = original.__globals__
+    if variables["_GLOBAL_TENSORBOARD_WRITER"] is None and artifacts.current_run() is not None:
+        variables["_GLOBAL_TENSORBOARD_WRITER"] = megatron_checkpoints.NoWriter()
+    return result
