@@ -25,6 +25,9 @@ from .mounts import path_outside
 # Seconds that the end of the run waits for artifacts that the server has not taken yet; WANDB_FINISH_TIMEOUT, which
 # bounds what wandb itself waits for, lowers it.
 DRAIN_BOUND = 120.0
+# Seconds that a save may wait until the files of the ones before it have been looked at: local work, done long ago
+# unless saves follow each other faster than their files can be listed.
+LOOK_BOUND = 10.0
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
 
@@ -42,6 +45,7 @@ class Committer:
         # By key, what the run lacks if it ends now.
         self._pending: dict[tuple[str, int], Checkpoint | str] = {}
         self._given_up: set[tuple[str, int]] = set()
+        self._not_looked_at: set[tuple[str, int]] = set()
         self._changed = threading.Condition()
         self._to_look_at: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._to_tell: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -56,8 +60,15 @@ class Committer:
         if not self._take_on(checkpoint.key, checkpoint):
             return False
         note(checkpoint, "saved")
+        with self._changed:
+            self._not_looked_at.add(checkpoint.key)
         self._to_look_at.put(functools.partial(self._look, checkpoint, run))
         return True
+
+    def settle(self, bound: float = LOOK_BOUND) -> None:
+        """To be called where older checkpoints may be deleted next: wait until their files have been looked at."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._not_looked_at, bound)
 
     def recover(self, directory: str, run: Any) -> None:
         """Log what an earlier process saved in `directory` and could not commit; once a directory."""
@@ -122,6 +133,9 @@ class Committer:
             self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
         else:
             self._to_tell.put(functools.partial(self._log, checkpoint, run, artifact))
+        with self._changed:
+            self._not_looked_at.discard(checkpoint.key)
+            self._changed.notify_all()
 
     def _log(self, checkpoint: Checkpoint, run: Any, artifact: Any) -> None:
         try:

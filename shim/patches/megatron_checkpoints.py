@@ -103,6 +103,7 @@ def _on_save(
     try:
         path, save_dir = _directory_of(given["checkpoint_path"]), given["save_dir"]
         if os.path.exists(path):  # a local, non-persistent checkpoint of 0.3.0 is not on disk
+            artifacts.committer.settle()  # `most_recent_k` deletes older ones as soon as this returns
             artifacts.committer.recover(os.path.dirname(path), run)
             artifacts.committer.commit(_checkpoint(path, save_dir, given["iteration"]), run)
             _note_project(os.path.join(save_dir, TRACKER), run)

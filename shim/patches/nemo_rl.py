@@ -101,6 +101,7 @@ def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...]
 
 
 def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    artifacts.committer.settle()  # up to v0.7 the original deletes older ones, on main its caller does
     result = original(*args, **kwargs)
     _liveness.called()
     temporary = Path(args[0] if args else kwargs["checkpoint_path"])
