@@ -18,13 +18,15 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from . import environment, log
+from . import environment, guard, log
 from .checkpoint import Checkpoint, note, uncommitted
 from .mounts import path_outside
 
 # Seconds that the end of the run waits for artifacts that the server has not taken yet; WANDB_FINISH_TIMEOUT, which
 # bounds what wandb itself waits for, lowers it.
 DRAIN_BOUND = 120.0
+# The same where the process is about to die by a signal: the run's own end has to get through, too.
+HURRIED_BOUND = guard.ABRUPT_BOUND / 4
 # Seconds that a save may wait until the files of the ones before it have been looked at: local work, done long ago
 # unless saves follow each other faster than their files can be listed.
 LOOK_BOUND = 10.0
@@ -97,7 +99,7 @@ class Committer:
         """Wait until everything is committed, at most `bound` seconds, and name what is not, once.
 
         Args:
-            bound: `DRAIN_BOUND`, or WANDB_FINISH_TIMEOUT where that is less, when None.
+            bound: `DRAIN_BOUND`, or less as WANDB_FINISH_TIMEOUT or a signal demands, when None.
         """
         with self._changed:
             self._changed.wait_for(
@@ -233,6 +235,8 @@ def _state_of(path: str) -> dict[str, int]:
 
 
 def _drain_bound() -> float:
+    if guard.in_a_hurry:
+        return HURRIED_BOUND
     try:
         return min(float(os.environ.get(environment.FINISH_TIMEOUT, "")), DRAIN_BOUND)
     except ValueError:

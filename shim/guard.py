@@ -28,6 +28,9 @@ ABRUPT_BOUND = 8.0
 # Seconds that a normal end may wait for uploads where WANDB_FINISH_TIMEOUT does not say; wandb alone waits for ever.
 FINISH_BOUND = 600.0
 
+# Whether this process is ending within ABRUPT_BOUND: nothing else may take all of that.
+in_a_hurry = False
+
 _AT_EXIT = b"\xff"  # in the pipe between signal numbers
 
 
@@ -117,6 +120,8 @@ class Guard:
 
     def _finish_soon(self, code: int) -> None:
         """Finish in the other thread, and wait for it no longer than `ABRUPT_BOUND`."""
+        global in_a_hurry
+        in_a_hurry = True
         self._asked.put(code)
         if not self._done.wait(ABRUPT_BOUND):
             log.warn(f"the run's end did not get through in {ABRUPT_BOUND:.0f} s; what is left: {self._run.dir}")

@@ -18,6 +18,7 @@ from typing import Any
 from . import environment, home_directory, log, preflight
 from .config import WandbConfig
 from .guard import Guard, WandbHooks
+from .hooks import after_import
 from .identity import derived_run_id
 
 # Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about
@@ -83,6 +84,8 @@ def open_at_start() -> None:
     for problem in contract.problems:
         log.warn(problem)
     if contract.init == "defer":
+        if contract.inputs:  # the script's own wandb.init opens the run that they belong to
+            after_import("wandb", _wrap_init)
         return
     try:
         home_directory.replace_missing(os.environ)
@@ -159,6 +162,12 @@ def _may_open() -> bool:
     return rank == process.owner_rank(contract.owner, world_size)
 
 
+def _wrap_init(wandb: ModuleType) -> None:
+    from .patches import wandb_init
+
+    wandb_init.apply(wandb)
+
+
 def _import_wandb() -> ModuleType | None:
     """Import wandb; None where it is not installed (a bare `wandb/` of run files is a namespace package)."""
     try:
@@ -183,6 +192,7 @@ def _open(wandb: ModuleType) -> None:
     current = OpenRun(wandb, run, before, hooks)
     wandb_init.apply(wandb)
     wandb_attach.offer(run)
+    wandb_init.use_inputs(run)
     Guard(run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()
     _announce(run, outlook)
 

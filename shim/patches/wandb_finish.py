@@ -22,10 +22,12 @@ before_finish: list[Callable[[], object]] = [artifacts.committer.drain]
 
 
 def apply(run_class: Any) -> None:
-    """Wrap `wandb.sdk.wandb_run.Run.finish`, once; to be called while a run is open."""
+    """Wrap the end of a run in `wandb.sdk.wandb_run.Run`, once; to be called while a run is open."""
     wrapt = load_wrapt()
-    if not isinstance(run_class.__dict__["finish"], wrapt.FunctionWrapper):
-        run_class.finish = wrapt.FunctionWrapper(run_class.__dict__["finish"], _finish)
+    # `finish` and the end of a with block both go through `_finish`, in 0.19 to 0.31.
+    name = "_finish" if "_finish" in vars(run_class) else "finish"
+    if not isinstance(vars(run_class)[name], wrapt.FunctionWrapper):
+        setattr(run_class, name, wrapt.FunctionWrapper(vars(run_class)[name], _finish))
     # The last one registered is called first: before wandb's own, which belongs to a run that is open by now.
     atexit.unregister(_wait)
     atexit.register(_wait, os.getpid())

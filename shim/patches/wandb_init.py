@@ -68,10 +68,31 @@ def apply(module: Any) -> None:
         module.init = wrapt.FunctionWrapper(module.init, _init)
 
 
+def use_inputs(opened: Any) -> None:
+    """Mark what WANDB_SHIM_INPUTS names as input of the run, in the background; what W&B does not know is a warning."""
+    inputs = environment.Contract(os.environ).inputs
+    if not inputs or getattr(opened, "disabled", False):
+        return
+    from .. import artifacts
+    from . import wandb_finish
+
+    try:
+        wandb_finish.apply(type(opened))
+        for name in inputs:
+            artifacts.committer.use(name, opened)
+    except Exception as error:  # the script is about to start
+        log.warn(f"{environment.INPUTS} was not taken: {type(error).__name__}: {error}")
+
+
 def _init(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     mine = run.current
     if mine is None or mine.finished:
-        return _init_in_child(original, args, kwargs)
+        if environment.ATTACH in os.environ:
+            return _init_in_child(original, args, kwargs)
+        opened = original(*args, **kwargs)
+        if mine is None:
+            use_inputs(opened)
+        return opened
     asked = _what_is_asked(original, args, kwargs, mine.environ)
     if asked.get("mode") == "disabled":
         return original(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Print what the shim costs the start of a process, over the same Python without it. `make bench`; two minutes.
+"""Print what the shim costs the start of a process and the save of a checkpoint. `make bench`; four minutes.
 
 Time is measured side by side: every round starts each configuration once, in another order, and what is shown is the
 median of the ratios within a round, so that a machine that is busy for a while disturbs all alike. Modules, file calls
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import interpreters
-from tests.benchmarks import counting, places
+from tests.benchmarks import counting, places, stall
 from tests.environments import PREFERRED_MINOR, environment_of
 
 ROUNDS = 40
@@ -154,9 +154,10 @@ def main() -> int:
         (root / "scratch").mkdir()
         environ = {"PATH": os.defpath, "HOME": directory}
         rows = measure(configurations(baked, packages), environ, root / "scratch")
+        stalls = stall.as_text(baked.home, environ, root / "stall")
     version = ".".join(map(str, found[minor].version))
     print(f"CPython {version}, {platform.machine()}, {os.cpu_count()} CPUs; medians of {ROUNDS} interleaved rounds\n")
-    print(as_text(rows))
+    print(f"{as_text(rows)}\n\n{stalls}")
     return 0
 
 

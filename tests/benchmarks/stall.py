@@ -1,16 +1,13 @@
 """How long a checkpoint's hook keeps all ranks of a Megatron job waiting: in the background, and as `.wait()` does it.
 
-`python -m tests.benchmarks.stall` prints both, for a server that takes 2 s a request and for 20,000 files a checkpoint.
+`make bench` prints both, for a server that takes 2 s a request and for 20,000 files a checkpoint.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,12 @@ from tests.environments import python_of
 from tests.wandb_server import Fault, WandbServer
 
 SAVES = Path(__file__).parent.parent / "integration" / "megatron" / "saves.py"
-PER_REQUEST_S = 2.0
+# What the server and the checkpoint are like: files a checkpoint, seconds that the server takes for a request.
+SITUATIONS = (
+    ("a fast server, 2 files", 2, 0.0),
+    ("a server that takes 2 s a request", 2, 2.0),
+    ("20,000 files", 20_000, 0.0),
+)
 
 # The hook's own time, save by save, written to a file.
 SCRIPT = """\
@@ -72,7 +74,7 @@ def measure(
     files: int = 2,
     saves: int = 5,
     wait: bool = False,
-    slow: bool = False,
+    per_request: float = 0,
 ) -> Stall:
     """Save checkpoints in a job of one's own, and read how long the hook took.
 
@@ -83,17 +85,17 @@ def measure(
         files: How many a checkpoint has.
         saves: How many checkpoints.
         wait: Whether to measure Megatron's own hook, with a wait for the commit, instead of ours.
-        slow: Whether the server takes `PER_REQUEST_S` for each request about artifacts.
+        per_request: Seconds that the server takes for each request about artifacts.
     """
     (scratch / "saves.py").write_text(SAVES.read_text())
     (scratch / "stall.py").write_text(SCRIPT)
     with WandbServer.start() as server:
-        if slow:
-            server.set_fault(Fault("slow", match="Artifact", seconds=PER_REQUEST_S))
+        if per_request:
+            server.set_fault(Fault("slow", match="Artifact", seconds=per_request))
         subprocess.run(
             [
                 *(python_of("megatron"), "stall.py", str(files), str(saves)),
-                *("wait" if wait else "background", "hurried" if slow else "patient"),
+                *("wait" if wait else "background", "hurried" if per_request else "patient"),
             ],
             cwd=scratch,
             env={
@@ -101,6 +103,7 @@ def measure(
                 **server.environment(),
                 "PYTHONPATH": str(home),
                 "WANDB_PROJECT": "stall",
+                "WANDB_SILENT": "true",
                 "WANDB_SHIM_SKIP": "megatron_bridge" if wait else "",
             },
             stdin=subprocess.DEVNULL,
@@ -112,35 +115,16 @@ def measure(
     return Stall(tuple(json.loads((scratch / "took.json").read_text())), len(done))
 
 
-def main() -> None:
-    """Print a table."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WANDB"))}
-    with tempfile.TemporaryDirectory() as place:
-        home = Path(place, "shim")
-        subprocess.run(
-            [sys.executable, "-m", "shim", "install", "--home-only", "--home", str(home)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        for title, files, slow in (
-            ("a fast server", 2, False),
-            (f"{PER_REQUEST_S:.0f} s a request", 2, True),
-            ("20,000 files", 20_000, False),
-        ):
-            stalls = []
-            for wait in (False, True):
-                scratch = Path(place, f"{files}-{slow}-{wait}")
-                scratch.mkdir()
-                stalls.append(
-                    measure(home, {**environ, "HOME": place}, scratch, files=files, wait=wait, slow=slow, saves=3)
-                )
-            ours, theirs = stalls
-            print(
-                f"{title:16} {1000 * ours.median:8.2f} ms (most {1000 * max(ours.seconds):.2f}), with .wait()"
-                f" {1000 * theirs.median:10.1f} ms: 1/{theirs.median / ours.median:,.0f}",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()
+def as_text(home: Path, environ: Mapping[str, str], scratch: Path) -> str:
+    """Measure both ways side by side, and say it as Markdown."""
+    lines = ["| a save keeps all ranks waiting for, ms | in the background | with `.wait()` |  ratio |"]
+    lines.append("|-----------------------------------------|------------------:|---------------:|-------:|")
+    for title, files, per_request in SITUATIONS:
+        stalls = []
+        for saves, wait in ((3, False), (1, True)):
+            place = scratch / f"{files}-{per_request}-{wait}"
+            place.mkdir(parents=True)
+            stalls.append(measure(home, environ, place, files=files, wait=wait, per_request=per_request, saves=saves))
+        ours, theirs = (1000 * each.median for each in stalls)
+        lines.append(f"| {title:39} | {ours:17.2f} | {theirs:14.0f} | {f'1:{theirs / ours:.0f}':>6} |")
+    return "\n".join(lines)
