@@ -225,7 +225,7 @@ def _state_of(path: str) -> dict[str, int]:
         entries += [os.path.join(directory, name) for name in names]
     states = []
     for entry in entries:
-        with contextlib.suppress(OSError):  # a link to nothing
+        with contextlib.suppress(OSError):  # gone since they were listed
             states.append(os.stat(entry))
     return {
         "files": len(entries) - os.path.isdir(path),

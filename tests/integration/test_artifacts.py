@@ -48,9 +48,7 @@ def wait_until_killed(job: Job, python: Path, script: str, *, match: str) -> Non
 
 @pytest.mark.parametrize("match", ["CreateArtifact$", "CommitArtifact"])
 @pytest.mark.parametrize("again", ["save({step})", "load(1)"])
-def test_what_a_kill_kept_from_being_committed_the_next_start_logs_once(
-    job: Job, python: Path, match: str, again: str
-) -> None:
+def test_what_a_kill_kept_from_being_committed_is_logged_once(job: Job, python: Path, match: str, again: str) -> None:
     wait_until_killed(job, python, KILLED.format(seconds=3), match=match)
     for step in (2, 3):
         job.write("train.py", f"from saves import load, save\n{again.format(step=step)}\n")
@@ -124,7 +122,7 @@ def test_the_step_is_that_of_the_path_and_not_of_the_argument(job: Job, python: 
     assert [sorted(artifact.aliases) for artifact in committed(job)] == [["iter_0000001"], ["iter_0000002", "latest"]]
 
 
-def test_a_rewritten_directory_is_a_new_version_and_an_unchanged_one_is_not(job: Job, python: Path) -> None:
+def test_a_rewritten_directory_is_a_new_version_an_unchanged_one_not(job: Job, python: Path) -> None:
     def version(script: str) -> int:
         job.write("train.py", f"from saves import call, save\n{script}\n")
         job.run(python, "train.py")
@@ -195,3 +193,72 @@ def test_the_path_in_the_metadata_is_that_outside_of_a_bind_mount(job: Job, pyth
     assert path.is_dir()
     assert artifact.metadata["absolute_path"].endswith(str(path.relative_to(job.directory)))
     assert artifact.entries["__0_0.distcp"]["ref"] == f"file://{job.directory}/inside/ckpts/iter_0000001/__0_0.distcp"
+
+
+READ_ONLY = """\
+from saves import call, write
+import subprocess
+write("ckpts/iter_0000001")
+subprocess.run(["mount", "--bind", "ckpts", "ckpts"], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", "ckpts"], check=True)
+call("ckpts/iter_0000001", "ckpts", 1)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may make a mount namespace here")
+def test_a_checkpoint_that_lies_where_nothing_can_be_written_is_logged(job: Job, python: Path) -> None:
+    job.write("train.py", READ_ONLY)
+    done = job.run("unshare", "--mount", python, "train.py")
+    assert iterations(job) == [1]
+    (warning,) = mentions(done.stderr, "ckpts")  # of the next job, which will look for it in its own project
+    assert "latest_wandb_artifact_path.txt" in warning
+
+
+LINKED = """\
+from saves import call, write
+import os
+write("elsewhere/a")
+os.makedirs("disk")
+os.symlink("disk", "ckpts")
+os.symlink("../elsewhere/a", "ckpts/iter_0000001")
+call("ckpts/iter_0000001", "ckpts", 7)
+"""
+
+
+def test_a_checkpoint_behind_links_has_the_name_of_the_link(job: Job, python: Path) -> None:
+    job.write("train.py", LINKED)
+    assert mentions(job.run(python, "train.py").stderr, "iter_") == []
+    (artifact,) = committed(job)
+    assert (artifact.name, artifact.metadata["iteration"], artifact.aliases[0]) == ("ckpts:v0", 1, "iter_0000001")
+    assert artifact.metadata["absolute_path"] == str(job.directory / "elsewhere" / "a")
+    assert artifact.entries["__0_0.distcp"]["ref"] == f"file://{job.directory}/elsewhere/a/__0_0.distcp"
+
+
+def test_a_checkpoint_goes_to_the_run_that_is_open_or_to_none(job: Job, python: Path) -> None:
+    job.write(
+        "train.py",
+        "from saves import save\nimport wandb\nwandb.init().finish()\nsave(1)\nsave(2, writer=wandb)\n"
+        "run = wandb.init()\nsave(3)\nprint(run.id)\n",
+    )
+    done = job.run(python, "train.py")
+    (artifact,) = committed(job)
+    assert (artifact.metadata["iteration"], artifact.run_id) == (3, job.server.runs[1].id)
+    assert [line for line in done.stderr.splitlines() if "Traceback" in line] == []
+
+
+FORKED = """\
+from saves import save
+import os, sys, time
+save(1)
+start = time.monotonic()
+if os.fork() == 0:
+    sys.exit(5)
+print(os.waitstatus_to_exitcode(os.wait()[1]), time.monotonic() - start < 6)
+"""
+
+
+def test_a_forked_child_does_not_wait_for_its_parents_artifacts(job: Job, python: Path) -> None:
+    job.server.set_fault(Fault("slow", match="CommitArtifact", seconds=8))
+    job.write("train.py", FORKED)
+    assert job.run(python, "train.py").stdout == "5 True\n"
+    assert iterations(job) == [1]

@@ -134,7 +134,7 @@ def train(job: Job, python: Path, arguments: str, **environ: str) -> list[str]:
 
 
 @pytest.mark.parametrize("ckpt_format", ["torch_dist", "torch"])
-def test_each_checkpoint_is_one_version_although_older_ones_are_deleted_while_the_server_is_slow(
+def test_each_checkpoint_is_one_version_although_older_ones_are_deleted(
     lm: Job, python: Path, ckpt_format: str
 ) -> None:
     lm.server.set_fault(Fault("slow", match="Artifact", seconds=0.3))
@@ -244,7 +244,7 @@ def pretrain(steps):
 """
 
 
-def test_checkpoints_of_megatron_bridge_that_appear_past_the_patch_are_one_warning(job: Job, python: Path) -> None:
+def test_checkpoints_of_megatron_bridge_past_the_patch_are_one_warning(job: Job, python: Path) -> None:
     job.write("megatron/bridge/__init__.py", "__version__ = '0.9.0'\n")
     job.write("megatron/bridge/training/__init__.py", "")
     job.write("megatron/bridge/training/state.py", BRIDGE)

@@ -310,9 +310,7 @@ checkpointer.shutdown()
 
 @pytest.mark.parametrize("saves", [1, 2])
 @pytest.mark.parametrize("init", ["auto", "defer"])
-def test_a_logger_that_finishes_before_the_last_save_gets_it_on_the_one_run(
-    main: Job, python: Path, saves: int, init: str
-) -> None:
+def test_a_logger_that_finishes_before_the_last_save_gets_it(main: Job, python: Path, saves: int, init: str) -> None:
     main.write("train.py", SINGLE_CONTROLLER)
     main.run(python, "train.py", str(saves), environ={"WANDB_SHIM_INIT": init})
     assert steps(main) == list(range(1, saves + 1))
@@ -336,7 +334,7 @@ for step in range(3):
 """
 
 
-def test_the_logger_of_a_recipe_that_left_it_off_is_switched_on(main: Job, python: Path) -> None:
+def test_the_logger_that_a_recipe_left_off_is_switched_on(main: Job, python: Path) -> None:
     main.write("train.py", SWITCHED_OFF)
     done = main.run(python, "train.py")
     run = main.server.run()
