@@ -87,7 +87,7 @@ def check_metrics(job: Job, iterations: list[int], index: int = 0) -> None:
 
 
 @pytest.mark.xdist_group("pretrain-1")
-def test_one_rank_logs_checkpoints_and_metrics_and_a_resumed_job_its_input(job: Job) -> None:
+def test_one_rank_logs_checkpoints_metrics_and_what_it_resumes_from(job: Job) -> None:
     stderr = pretrain(job, "--steps", "2")
     check_artifacts(job, [1, 2])
     assert on_disk(job) == [1, 2]
