@@ -179,9 +179,8 @@ def _work(queue: SimpleQueue[Callable[[], None]]) -> None:
         queue.get()()
 
 
-# The one of this process. Its lock may be held by a thread that a forked child does not have.
+# The one of this process.
 committer = Committer()
-os.register_at_fork(after_in_child=committer.reset)
 
 
 def current_run() -> Any | None:

@@ -67,11 +67,7 @@ def apply(module: ModuleType) -> bool:
     manager = getattr(module, "CheckpointManager", None)
     last_step = next((name for name in LAST_STEPS if name in vars(manager or object)), " or ".join(LAST_STEPS))
     wrappers = {last_step: _on_save, "init_tmp_checkpoint": _on_begin, "load_training_info": _on_load}
-    if not _wrap(manager, f"{module.__name__}.CheckpointManager", wrappers):
-        return False
-    if _finish_saves not in wandb_finish.before_finish:
-        wandb_finish.before_finish.insert(0, _finish_saves)
-    return True
+    return _wrap(manager, f"{module.__name__}.CheckpointManager", wrappers)
 
 
 def _wrap(owner: Any, title: str, wrappers: dict[str, Callable[..., Any]]) -> bool:
@@ -94,6 +90,8 @@ def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...]
         if run is not None:
             wandb_finish.apply(type(run))
             _managers.add(instance)
+            if _finish_saves not in wandb_finish.before_finish:
+                wandb_finish.before_finish.insert(0, _finish_saves)
             _liveness.watch(os.path.abspath(instance.checkpoint_dir))
     except Exception as error:
         log.warn(f"the run may end before this save does: {type(error).__name__}: {error}")

@@ -30,17 +30,15 @@ def apply(run_class: Any) -> None:
         setattr(run_class, name, wrapt.FunctionWrapper(vars(run_class)[name], _finish))
     # The last one registered is called first: before wandb's own, which belongs to a run that is open by now.
     atexit.unregister(_wait)
-    atexit.register(_wait, os.getpid())
+    atexit.register(_wait)
 
 
 def _finish(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    _wait(os.getpid())
+    _wait()
     return original(*args, **kwargs)
 
 
-def _wait(pid: int) -> None:
-    if os.getpid() != pid:  # a forked child that comes to its exit: none of it is its own
-        return
+def _wait() -> None:
     for wait in before_finish:
         _call(wait)
 
@@ -50,3 +48,12 @@ def _call(wait: Callable[[], object]) -> None:
         wait()
     except Exception as error:
         log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
+
+
+def _forget() -> None:
+    """Nothing that is under way is a forked child's own; nor has it the threads, one of which may hold the lock."""
+    artifacts.committer.reset()
+    before_finish[:] = [artifacts.committer.drain]
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,10 +1,13 @@
 """Megatron-LM's checkpoints and its own W&B logging: a double of the modules concerned, in its signatures.
 
-No package of the registry holds `megatron.training`, and it asks for a GPU when it is imported.
+No package of the registry holds `megatron.training`, and its training asks for a GPU. Where MEGATRON_LM_SRC names a
+checkout (core_v0.16), its own modules take the place of the two that are patched.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ from tests.environments import python_of
 from tests.integration.test_nemo_rl import committed
 from tests.jobs import Job
 from tests.wandb_server import Fault
+
+SOURCE = os.environ.get("MEGATRON_LM_SRC", "")
 
 # `megatron/training/global_vars.py`, of its variables those for logging.
 GLOBAL_VARS = """\
@@ -26,10 +31,6 @@ def get_tensorboard_writer():
 
 def get_wandb_writer():
     return _GLOBAL_WANDB_WRITER
-
-def set_global_variables(args):
-    _set_tensorboard_writer(args)
-    _set_wandb_writer(args)
 
 def _set_tensorboard_writer(args):
     pass  # no --tensorboard-dir
@@ -62,15 +63,16 @@ def on_load_checkpoint_success(checkpoint_path, load_dir):
 TRAINING = """\
 import os, shutil
 from types import SimpleNamespace
-from . import wandb_utils
-from .global_vars import get_tensorboard_writer, get_wandb_writer, set_global_variables
+from . import global_vars, wandb_utils
+from .global_vars import get_tensorboard_writer, get_wandb_writer
 
 DEFAULTS = {"rank": 0, "world_size": 1, "save": "ckpts", "load": None, "ckpt_format": "torch_dist", "keep": None,
             "wandb_project": "", "wandb_exp_name": "", "wandb_entity": "", "wandb_save_dir": "", "lr": 0.1}
 
 def pretrain(steps, hook=True, finish=True, **changes):
     args = SimpleNamespace(**{**DEFAULTS, **changes})
-    set_global_variables(args)
+    global_vars._set_tensorboard_writer(args)
+    global_vars._set_wandb_writer(args)
     if args.load:
         step = int(open(os.path.join(args.load, "latest_checkpointed_iteration.txt")).read())
         wandb_utils.on_load_checkpoint_success(name_of(args.load, step, args.ckpt_format), args.load)
@@ -105,17 +107,23 @@ def save_checkpoint(step, args, hook):
 
 @pytest.fixture(scope="session")
 def python() -> Path:
-    return python_of("wandb-3.12")
+    return python_of("megatron" if SOURCE else "wandb-3.12")
 
 
 @pytest.fixture
 def lm(job: Job) -> Job:
     """A job in whose directory Megatron-LM lies."""
-    job.write("megatron/core/__init__.py", "__version__ = '0.19.0'\n")
     job.write("megatron/training/__init__.py", "import megatron.core\n")
-    job.write("megatron/training/global_vars.py", GLOBAL_VARS)
-    job.write("megatron/training/wandb_utils.py", WANDB_UTILS)
     job.write("megatron/training/training.py", TRAINING)
+    if SOURCE:
+        for name in ("global_vars.py", "wandb_utils.py", "dist_signal_handler.py"):
+            shutil.copy(Path(SOURCE, "megatron", "training", name), job.directory / "megatron" / "training")
+        job.write("megatron/training/tokenizer.py", "build_tokenizer = None\n")
+        job.write("megatron/training/utils.py", 'def print_rank_last(text): print("Megatron-LM\'s own hook", text)\n')
+    else:
+        job.write("megatron/core/__init__.py", "__version__ = '0.16.1'\n")
+        job.write("megatron/training/global_vars.py", GLOBAL_VARS)
+        job.write("megatron/training/wandb_utils.py", WANDB_UTILS)
     return job
 
 
@@ -194,7 +202,7 @@ def test_what_a_killed_job_left_is_logged_at_the_start_of_the_next(lm: Job, pyth
 @pytest.mark.parametrize("finish", [True, False])
 def test_checkpoints_that_appear_past_the_patch_are_one_warning(lm: Job, python: Path, finish: bool) -> None:
     (warning,) = train(lm, python, f"(1, 2), hook=False, finish={finish}")
-    assert all(word in warning for word in ("megatron-core 0.19.0", "iter_0000002", "on_save_checkpoint_success"))
+    assert all(word in warning for word in ("megatron-core 0.16.1", "iter_0000002", "on_save_checkpoint_success"))
     assert committed(lm) == []
 
 
@@ -202,7 +210,7 @@ def test_an_unknown_shape_is_left_alone_with_one_warning(lm: Job, python: Path) 
     lm.write("megatron/training/wandb_utils.py", "def on_save_checkpoint_success(*args): pass\n")
     (warning,) = train(lm, python, "(1, 2)")
     assert all(
-        word in warning for word in ("megatron-core 0.19.0", "on_save_checkpoint_success", "on_load_checkpoint_success")
+        word in warning for word in ("megatron-core 0.16.1", "on_save_checkpoint_success", "on_load_checkpoint_success")
     )
     assert committed(lm) == []
 
@@ -244,10 +252,10 @@ def pretrain(steps):
 """
 
 
-def test_checkpoints_of_megatron_bridge_past_the_patch_are_one_warning(job: Job, python: Path) -> None:
+def test_checkpoints_of_megatron_bridge_past_the_patch_are_one_warning(job: Job) -> None:
     job.write("megatron/bridge/__init__.py", "__version__ = '0.9.0'\n")
     job.write("megatron/bridge/training/__init__.py", "")
     job.write("megatron/bridge/training/state.py", BRIDGE)
     job.write("train.py", "from megatron.bridge.training.state import pretrain\npretrain((1, 2))\n")
-    (warning,) = warnings(job.run(python, "train.py").stderr)
+    (warning,) = warnings(job.run(python_of("wandb-3.12"), "train.py").stderr)
     assert all(word in warning for word in ("megatron-bridge 0.9.0", "iter_0000002", "on_save_checkpoint_success"))
