@@ -292,14 +292,14 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "a checkpoint of Megatron-Bridge past the patch is a warning",
         "shim/patches/megatron_checkpoints.py",
-        "        liveness.watch(os.path.abspath(directory))\n",
+        "            liveness.watch(os.path.abspath(given))\n",
         "",
         "tests/integration/test_megatron_lm.py::test_checkpoints_of_megatron_bridge_past_the_patch_are_one_warning",
     ),
     Break(
         "Megatron-Bridge's own logging is switched on",
         "shim/patches/megatron_bridge.py",
-        "            settings.wandb_project = os.environ.get(environment.PROJECT)\n",
+        "        settings.wandb_project = os.environ.get(environment.PROJECT)\n",
         "",
         "tests/integration/test_megatron_bridge.py::test_one_rank_logs_checkpoints_metrics_and_what_it_resumes_from",
     ),

@@ -8,10 +8,11 @@ and before the run ends, the newest checkpoint that is complete by the library's
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable
 
-from .. import log
+from .. import artifacts, environment, log
 from . import wandb_finish
 
 
@@ -44,9 +45,12 @@ class Liveness:
         self._over = True
 
     def unknown(self, problem: str) -> None:
-        """Warn that the library is not as it was; once is enough."""
-        if not self._over:
-            self._over = True
+        """Warn that the library is not as it was; once, in the process of a job that has its run or may have it."""
+        if self._over:
+            return
+        self._over = True
+        may_own = os.environ.get(environment.OWNED_BY, "").startswith(f"{os.getpid()}@")
+        if may_own or artifacts.current_run() is not None:
             log.warn(f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B")
 
     def _name_and_version(self) -> str:

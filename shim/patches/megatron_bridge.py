@@ -12,7 +12,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-from .. import artifacts, environment
+from .. import artifacts, environment, log
 from . import megatron_checkpoints
 from .liveness import Liveness
 
@@ -65,16 +65,12 @@ def _switch_on(module: ModuleType) -> bool:
         return True
 
     def switched_on(self: Any) -> Any:
-        settings, first = self.cfg.logger, self._wandb_logger is None
-        if first and not settings.wandb_project and artifacts.current_run() is not None:
-            settings.wandb_project = os.environ.get(environment.PROJECT)
-            settings.wandb_entity = settings.wandb_entity or os.environ.get(environment.ENTITY)
-            settings.wandb_exp_name = settings.wandb_exp_name or os.environ.get(environment.NAME)
-            if not (settings.wandb_save_dir or self.cfg.checkpoint.save):
-                settings.wandb_save_dir = os.environ.get(environment.DIR, ".")
+        first = getattr(self, "_wandb_logger", None) is None
+        if first:
+            _give_project(self)
         writer = wandb_logger.__get__(self)
         if first:
-            megatron_checkpoints.begin(self.cfg.checkpoint.save, _liveness)
+            megatron_checkpoints.begin(lambda: self.cfg.checkpoint.save, _liveness)
         return writer
 
     def some_writer(self: Any) -> Any:
@@ -85,3 +81,17 @@ def _switch_on(module: ModuleType) -> bool:
     state.wandb_logger = property(switched_on, doc=wandb_logger.__doc__)
     state.tensorboard_logger = property(some_writer, doc=tensorboard_logger.__doc__)
     return True
+
+
+def _give_project(state: Any) -> None:
+    try:
+        settings = state.cfg.logger
+        if settings.wandb_project or artifacts.current_run() is None:
+            return
+        settings.wandb_project = os.environ.get(environment.PROJECT)
+        settings.wandb_entity = settings.wandb_entity or os.environ.get(environment.ENTITY)
+        settings.wandb_exp_name = settings.wandb_exp_name or os.environ.get(environment.NAME)
+        if not (settings.wandb_save_dir or state.cfg.checkpoint.save):
+            settings.wandb_save_dir = os.environ.get(environment.DIR, ".")
+    except Exception as error:
+        log.warn(f"Megatron-Bridge's own logging was not switched on: {type(error).__name__}: {error}")

@@ -54,17 +54,18 @@ def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
     return not missing
 
 
-def begin(directory: str | None, liveness: Liveness) -> None:
-    """A run is open, and checkpoints will be saved in `directory`: log what a killed job has left there."""
+def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
+    """Checkpoints will be saved in `directory`, if any: log what a killed job has left there. Never raises."""
     run = artifacts.current_run()
-    if run is None or not directory:
+    if run is None:
         return
     try:
         wandb_finish.apply(type(run))
-        liveness.watch(os.path.abspath(directory))
-        artifacts.committer.recover(os.path.abspath(directory), run)
+        if given := directory():
+            liveness.watch(os.path.abspath(given))
+            artifacts.committer.recover(os.path.abspath(given), run)
     except Exception as error:
-        log.warn(f"{directory} was not looked through: {type(error).__name__}: {error}")
+        log.warn(f"the place of its checkpoints was not looked through: {type(error).__name__}: {error}")
 
 
 def newest(directory: str) -> str:

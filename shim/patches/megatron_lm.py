@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .. import artifacts, environment
+from .. import artifacts, environment, log
 from ..wrapt_source import load_wrapt
 from . import megatron_checkpoints
 from .liveness import Liveness
@@ -52,16 +52,24 @@ def _switch_on(module: ModuleType) -> bool:
 
 def _set_writers(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     settings: Any = args[0] if args else kwargs["args"]
-    if artifacts.current_run() is not None and not getattr(settings, "wandb_project", ""):
+    _give_project(settings)
+    result = original(*args, **kwargs)
+    megatron_checkpoints.begin(lambda: settings.save, _liveness)
+    variables = original.__globals__
+    if variables["_GLOBAL_TENSORBOARD_WRITER"] is None and artifacts.current_run() is not None:
+        variables["_GLOBAL_TENSORBOARD_WRITER"] = megatron_checkpoints.NoWriter()
+    return result
+
+
+def _give_project(settings: Any) -> None:
+    try:
+        if getattr(settings, "wandb_project", "") or artifacts.current_run() is None:
+            return
         settings.wandb_project = os.environ.get(environment.PROJECT)
         for name, variable in (("wandb_entity", environment.ENTITY), ("wandb_exp_name", environment.NAME)):
             # None, and not "": a name that is empty is an error to Megatron.
             setattr(settings, name, getattr(settings, name, None) or os.environ.get(variable))
         if not (getattr(settings, "wandb_save_dir", "") or settings.save):
             settings.wandb_save_dir = os.environ.get(environment.DIR, ".")
-    result = original(*args, **kwargs)
-    megatron_checkpoints.begin(settings.save, _liveness)
-    variables = original.__globals__
-    if variables["_GLOBAL_TENSORBOARD_WRITER"] is None and artifacts.current_run() is not None:
-        variables["_GLOBAL_TENSORBOARD_WRITER"] = megatron_checkpoints.NoWriter()
-    return result
+    except Exception as error:
+        log.warn(f"Megatron-LM's own logging was not switched on: {type(error).__name__}: {error}")

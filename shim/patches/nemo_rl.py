@@ -14,13 +14,14 @@ Remove when: NeMo-RL logs its checkpoints to W&B itself.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from .. import artifacts, environment, log
 from ..checkpoint import Checkpoint
@@ -149,12 +150,16 @@ def _is_best(path: Path, metrics: dict[str, Any], manager: Any) -> bool:
     As `CheckpointManager.get_best_checkpoint_path` finds it, the newer of two equal ones included. That one warns
     about checkpoints without the metric, which is a matter between the script and itself.
     """
+    others = (_metrics(other) for other in path.parent.glob("step_*") if other != path)
+    known = [value for value in (infos.get(manager.metric_name) for infos in others) if _is_number(value)]
     value = metrics.get(manager.metric_name)
-    others = [_metrics(other).get(manager.metric_name) for other in path.parent.glob("step_*") if other != path]
-    known = [other for other in others if other is not None]
-    if value is None:
+    if not _is_number(value):
         return False
     return bool(all(value >= other if manager.higher_is_better else value <= other for other in known))
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not math.isnan(value)
 
 
 def _metrics(path: Path) -> dict[str, Any]:
