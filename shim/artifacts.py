@@ -18,7 +18,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from . import environment, guard, log
+from . import guard, log
 from .checkpoint import Checkpoint, note, uncommitted
 from .mounts import path_outside
 
@@ -234,12 +234,7 @@ def _state_of(path: str) -> dict[str, int]:
 
 
 def _drain_bound() -> float:
-    if guard.in_a_hurry:
-        return HURRIED_BOUND
-    try:
-        return min(float(os.environ.get(environment.FINISH_TIMEOUT, "")), DRAIN_BOUND)
-    except ValueError:
-        return DRAIN_BOUND
+    return HURRIED_BOUND if guard.in_a_hurry else min(guard.finish_timeout() or DRAIN_BOUND, DRAIN_BOUND)
 
 
 def _named(error: Exception) -> str:

@@ -280,12 +280,17 @@ def _hidden(handler: Any) -> Any:
     return signal.SIG_DFL if handler is not None and handler == SilentSigterm._handler else handler
 
 
-def _finish_bound() -> float:
+def finish_timeout() -> float:
+    """WANDB_FINISH_TIMEOUT in seconds; 0 where nothing bounds the end of a run, which is what 0 means to wandb."""
     try:
-        # wandb gives up by itself (0.28.2 and newer) at its own bound: only step in when it does not.
-        return float(os.environ.get(environment.FINISH_TIMEOUT, "")) + 5
+        return max(float(os.environ.get(environment.FINISH_TIMEOUT, "")), 0.0)
     except ValueError:
-        return FINISH_BOUND
+        return 0.0
+
+
+def _finish_bound() -> float:
+    # wandb gives up by itself (0.28.2 and newer) at its own bound: only step in when it does not.
+    return finish_timeout() + 5 if finish_timeout() else FINISH_BOUND
 
 
 def _service_processes(parent: int) -> list[int]:

@@ -23,10 +23,9 @@ with wandb.init(project="data") as run:
 OWN_INIT = "import wandb\nwandb.init()\nprint('trained')\n"
 
 
-@pytest.fixture(params=["wandb-3.12", "wandb-0.19.11"])
-def python(request: pytest.FixtureRequest) -> Path:
-    """The newest wandb, and the oldest."""
-    return python_of(request.param)
+@pytest.fixture(scope="session")
+def python() -> Path:
+    return python_of("wandb-3.12")
 
 
 def consumer(job: Job) -> Run:
@@ -50,7 +49,9 @@ def consume(job: Job, python: Path, inputs: str, script: str = "print('trained')
     [("print('trained')\n", "auto"), (OWN_INIT, "auto"), (OWN_INIT, "defer")],
     ids=["hidden run", "handed over", "the script's own"],
 )
-def test_the_run_has_them_as_its_inputs(job: Job, python: Path, script: str, init: str) -> None:
+@pytest.mark.parametrize("environment", ["wandb-3.12", "wandb-0.19.11"])  # the newest wandb, and the oldest
+def test_the_run_has_them_as_its_inputs(job: Job, environment: str, script: str, init: str) -> None:
+    python = python_of(environment)
     assert consume(job, python, "acme/data/raw:v0, acme/data/clean:latest", script, WANDB_SHIM_INIT=init) == []
     assert sorted(consumer(job).used_artifacts) == ["clean:v0", "raw:v0"]
     assert consumer(job).exit_code == 0
@@ -62,8 +63,7 @@ def test_a_name_that_w_and_b_does_not_know_is_one_warning_and_hides_no_other(job
     assert consumer(job).used_artifacts == ["raw:v0"]
 
 
-def test_offline_their_names_are_in_the_config_of_the_run(job: Job) -> None:
-    python = python_of("wandb-3.12")  # the server does not take what the oldest release syncs
+def test_offline_their_names_are_in_the_config_of_the_run(job: Job, python: Path) -> None:
     assert consume(job, python, "acme/data/raw:v0,acme/data/clean:latest", OWN_INIT, WANDB_MODE="offline") == []
     (directory,) = (job.directory / "wandb").glob("offline-run-*")
     job.run(python.parent / "wandb", "sync", directory, shim=False, environ={"WANDB_PROJECT": None})
@@ -76,9 +76,8 @@ def test_a_script_that_disables_wandb_is_not_bothered(job: Job, python: Path) ->
     assert [run for run in job.server.runs if run.project == "proj"] == []
 
 
-def test_the_script_starts_at_once_although_the_server_does_not_answer(job: Job) -> None:
+def test_the_script_starts_at_once_although_the_server_does_not_answer(job: Job, python: Path) -> None:
     job.write("produce.py", PRODUCE)
-    python = python_of("wandb-3.12")
     job.run(python, "produce.py", shim=False)
     job.server.set_fault(Fault("hang", match="Artifact"))
     job.write("train.py", "import time\nprint(time.time())\n")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.environments import python_of
 from tests.jobs import Job
-from tests.wandb_server import Artifact
+from tests.wandb_server import Artifact, Fault
 
 # `nemo_rl/utils/checkpoint.py` without what concerns the loading of models. All releases share this …
 MANAGER = """\
@@ -254,9 +254,7 @@ def test_each_checkpoint_is_one_artifact_although_older_ones_are_pruned(either: 
 
 
 def test_with_a_slow_server_pruned_checkpoints_arrive_too(either: Job, python: Path) -> None:
-    from tests.wandb_server import Fault
-
-    either.server.set_fault(Fault("slow", match="Artifact", seconds=0.5))
+    either.server.set_fault(Fault("slow", match="Artifact", seconds=0.3))
     either.write("train.py", THREE)
     either.run(python, "train.py")
     check_three(either)

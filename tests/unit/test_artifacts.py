@@ -164,3 +164,11 @@ def test_the_wait_at_the_end_is_bounded_and_names_what_is_left(
     assert time.monotonic() - start < 5
     assert committer.outstanding() == [first]
     assert capfd.readouterr().err.count(first.path) == 1
+
+
+@pytest.mark.parametrize(("value", "bound"), [("", 120), ("0", 120), ("nonsense", 120), ("7", 7), ("900", 120)])
+def test_the_wait_at_the_end_is_no_longer_than_wandbs_own(
+    value: str, bound: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", value)
+    assert artifacts._drain_bound() == bound
