@@ -53,6 +53,14 @@ class Committer:
         self._to_tell: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._started = False
 
+    def start(self) -> None:
+        """Start the threads, once; in an atexit handler, from Python 3.12 on, it would be too late."""
+        with self._changed:
+            started, self._started = self._started, True
+        if not started:
+            for queue in (self._to_look_at, self._to_tell):
+                threading.Thread(target=_work, args=(queue,), name="wandb-shim-artifacts", daemon=True).start()
+
     def commit(self, checkpoint: Checkpoint, run: Any) -> bool:
         """Take a checkpoint on; at once, whatever the server does.
 
@@ -122,10 +130,7 @@ class Committer:
                 return False
             self._seen.add(key)
             self._pending[key] = lost
-            if not self._started:
-                self._started = True
-                for queue in (self._to_look_at, self._to_tell):
-                    threading.Thread(target=_work, args=(queue,), name="wandb-shim-artifacts", daemon=True).start()
+        self.start()
         return True
 
     def _look(self, checkpoint: Checkpoint, run: Any) -> None:

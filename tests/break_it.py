@@ -201,8 +201,8 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "a checkpoint's files are looked at without waiting for the server",
         "shim/artifacts.py",
-        "                for queue in (self._to_look_at, self._to_tell):",
-        "                self._to_tell = self._to_look_at\n                for queue in (self._to_look_at,):",
+        "            for queue in (self._to_look_at, self._to_tell):",
+        "            self._to_tell = self._to_look_at\n            for queue in (self._to_look_at,):",
         "tests/integration/test_megatron_bridge.py::test_a_slow_server_does_not_hold_up_training",
     ),
     Break(

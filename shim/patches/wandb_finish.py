@@ -28,6 +28,7 @@ def apply(run_class: Any) -> None:
     name = "_finish" if "_finish" in vars(run_class) else "finish"
     if not isinstance(vars(run_class)[name], wrapt.FunctionWrapper):
         setattr(run_class, name, wrapt.FunctionWrapper(vars(run_class)[name], _finish))
+    artifacts.committer.start()
     # The last one registered is called first: before wandb's own, which belongs to a run that is open by now.
     atexit.unregister(_wait)
     atexit.register(_wait)
