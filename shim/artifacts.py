@@ -56,10 +56,11 @@ class Committer:
     def start(self) -> None:
         """Start the threads, once; in an atexit handler, from Python 3.12 on, it would be too late."""
         with self._changed:
-            started, self._started = self._started, True
-        if not started:
+            if self._started:
+                return
             for queue in (self._to_look_at, self._to_tell):
                 threading.Thread(target=_work, args=(queue,), name="wandb-shim-artifacts", daemon=True).start()
+            self._started = True
 
     def commit(self, checkpoint: Checkpoint, run: Any) -> bool:
         """Take a checkpoint on; at once, whatever the server does.
@@ -125,12 +126,12 @@ class Committer:
             return [lost for lost in self._pending.values() if isinstance(lost, Checkpoint)]
 
     def _take_on(self, key: tuple[str, int], lost: Checkpoint | str) -> bool:
+        self.start()  # raises where it is too late for that, and then nothing is waited for
         with self._changed:
             if key in self._seen:
                 return False
             self._seen.add(key)
             self._pending[key] = lost
-        self.start()
         return True
 
     def _look(self, checkpoint: Checkpoint, run: Any) -> None:

@@ -256,9 +256,11 @@ from saves import save
 import os, sys, time
 save(1)
 start = time.monotonic()
-if os.fork() == 0:
+child = os.fork()
+if child == 0:
     sys.exit(5)
-print(os.waitstatus_to_exitcode(os.wait()[1]), time.monotonic() - start < 6)
+status = os.waitpid(child, 0)[1]  # wandb has children of its own
+print(os.waitstatus_to_exitcode(status), time.monotonic() - start < 6)
 """
 
 
