@@ -178,6 +178,8 @@ BREAKS: tuple[Break, ...] = (
         '**environment.public, OVERRIDE: "1"}',
         "**environment.public}",
         "tests/integration/test_launcher_ray.py::test_a_submitted_job_is_one_run_and_ray_never_shows_the_key",
+    ),
+    Break(
         "a checkpoint's step is that of its path",
         "shim/patches/megatron_checkpoints.py",
         "step = int(found[1]) if found else iteration",
