@@ -94,6 +94,10 @@ def open_at_start() -> None:
             log.warn("the wandb package is not installed for this interpreter: the job is not tracked")
             return
         _open(wandb)
+        if contract.tensorboard:
+            from .patches import tensorboard
+
+            tensorboard.follow()
     except Exception as error:  # no script is ever broken by us
         log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
 

@@ -326,6 +326,13 @@ BREAKS: tuple[Break, ...] = (
         "            pass",
         "tests/integration/test_inputs.py::test_the_run_has_them_as_its_inputs",
     ),
+    Break(
+        "TensorBoard scalars are in the run where that is asked for",
+        "shim/patches/tensorboard.py",
+        '        mine.run._tensorboard_callback(str(args[0] if args else kwargs["logdir"]))',
+        "        pass",
+        "tests/integration/test_tensorboard.py::test_scalars_of_tensorboard_are_in_the_run_with_their_steps",
+    ),
 )
 
 
