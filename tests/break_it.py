@@ -333,6 +333,13 @@ BREAKS: tuple[Break, ...] = (
         "        pass",
         "tests/integration/test_tensorboard.py::test_scalars_of_tensorboard_are_in_the_run_with_their_steps",
     ),
+    Break(
+        "a job that is started again goes on with its run",
+        "shim/run.py",
+        "run_id = derived_run_id(os.environ, sys.orig_argv[1:])",
+        "run_id = None",
+        "tests/integration/test_restarts.py::test_a_job_that_is_started_again_goes_on_with_its_run",
+    ),
 )
 
 
