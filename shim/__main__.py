@@ -1,4 +1,4 @@
-"""`python -m shim install | uninstall | doctor | explain | variables`."""
+"""`python -m shim install | uninstall | doctor | explain | status | variables`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import doctor, environment, install, interpreters
+from . import doctor, environment, install, interpreters, state
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,6 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="for programs")
     command.add_argument("command", nargs="+", metavar="-- COMMAND", help="e.g. -- torchrun train.py --lr 1")
     command.set_defaults(run=_explain)
+
+    command = commands.add_parser("status", help="say which runs are open here, and what became of their checkpoints")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_status)
 
     command = commands.add_parser("variables", help="list the shim's own variables")
     command.set_defaults(run=_variables)
@@ -89,6 +93,22 @@ def _explain(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
     else:
         print(f"{'owns the run' if found['owner'] else 'opens no run'}: {found['role']}: {found['rule']}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    found = [one.report() for one in state.states()]
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for one in found:
+        end = "" if one["alive"] else " (gone: it was killed, and the run has no end)"
+        print(f"run {one['run']} {one['url']}\n  process {one['pid']}{end}: {one['command'] or '-'}")
+        print(f"  files {one['directory']}")
+        for row in one["checkpoints"]:
+            print(f"  {'committed' if row['state'] == 'committed' else 'outstanding':<11} {row['path']}")
+    if not found:
+        print("no run is open")
     return 0
 
 

@@ -52,6 +52,10 @@ def note(checkpoint: Checkpoint, state: str) -> None:
             file.write(line)
     except OSError as error:
         log.debug(f"no journal beside {checkpoint.path}: {error}")
+    else:
+        from . import state as status
+
+        status.has_checkpoints(os.path.dirname(checkpoint.path))
 
 
 def uncommitted(directory: str) -> list[Checkpoint]:

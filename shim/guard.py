@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import environment, log
+from . import environment, log, state
 from .exit_state import SIGNAL_BASE, ExitState
 
 # Seconds. A scheduler's grace before SIGKILL is 10 (docker stop) to 30 (Slurm, torchrun, Kubernetes).
@@ -113,6 +113,7 @@ class Guard:
                 self._failed = True
                 log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
             finally:
+                state.withdraw()
                 self._done.set()
 
     def _finish_when_asked(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import environment, home_directory, log, preflight
+from . import environment, home_directory, log, preflight, state
 from .config import WandbConfig
 from .guard import Guard, WandbHooks
 from .hooks import after_import
@@ -197,6 +197,7 @@ def _open(wandb: ModuleType) -> None:
     wandb_init.apply(wandb)
     wandb_attach.offer(run)
     wandb_init.use_inputs(run)
+    state.publish(run)
     Guard(run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()
     _announce(run, outlook)
 
