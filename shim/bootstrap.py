@@ -71,7 +71,7 @@ def _cannot_own(environ: "Mapping[str, str]", argv: "Sequence[str]") -> bool:
     Only what needs no table: a command, a console script beside the interpreter, a rank between the first and the
     last, and what runs below an owner.
     """
-    if "WANDB_SHIM_INIT" in environ or "WANDB_SHIM_OWNER" in environ:
+    if "WANDB_SHIM_INIT" in environ or "WANDB_SHIM_OWNER" in environ or "WANDB_SHIM_NODES" in environ:
         return False
     if "WANDB_SHIM_OWNED_BY" in environ:
         owner, _, job = environ["WANDB_SHIM_OWNED_BY"].partition("@")
@@ -101,20 +101,16 @@ def _consider_run() -> None:
         bin_directories=bin_directories(sys.executable, sys.prefix),
         is_bin=_is_bin,
     )
-    if decision.owner or decision.depends:
+    if decision.owner or decision.depends or decision.joins:
         # Whatever this process starts is a child from now on, also what a package starts while it is imported.
         os.environ["WANDB_SHIM_OWNED_BY"] = f"{os.getpid()}@{process.job_of(os.environ)}"
     if decision.depends and _can_find("megatron", decision.directory):
-        from . import main_hook
-
         last = decision.rank > 0
-        main_hook.call_at_main(lambda: _ask_program(last))
-        return
-    if decision.owner:
-        from . import main_hook
-
-        main_hook.call_at_main(_open_run)
-        return
+        # Rank 0 joins the last one's run, and the other way round.
+        joins = decision.joins if last else process.joins(os.environ, decision.world_size - 1)
+        return _at_main("ask_program", last, joins)
+    if decision.owner or decision.joins:
+        return _at_main("open_run", not decision.owner)
     # The tables have said what they had to say: a process that is not the owner keeps one module of ours.
     for used in ("process", "environment"):
         sys.modules.pop(f"{__name__}.{used}", None)
@@ -144,26 +140,16 @@ def bin_directories(executable: str, prefix: str) -> "tuple[str, ...]":
     )
 
 
-def _ask_program(last: bool) -> None:
-    from . import owner
+def _at_main(function: str, *arguments: object) -> None:
+    """Call a function of first_line.py at the first frame of `__main__`."""
+    from . import main_hook
 
-    if owner.has_megatron():
-        owner.when_known(last, _open_run)
-    elif not last:
-        _open_run()
+    def call() -> None:
+        from . import first_line
 
+        getattr(first_line, function)(*arguments)
 
-def _open_run() -> None:
-    """Called in the script's first frame: what goes wrong here must not reach it."""
-    from .script_directory import HiddenScriptDirectory
-
-    try:
-        with HiddenScriptDirectory():
-            from . import run
-
-            run.open_at_start()
-    except Exception as error:
-        print(f"wandb-shim: no run was opened: {type(error).__name__}: {error}", file=sys.stderr)
+    main_hook.call_at_main(call)
 
 
 TYPE_CHECKING = False

@@ -34,20 +34,22 @@ def has_megatron() -> bool:
     return any(os.path.isdir(os.path.join(place, part)) for place in places or () for part in parts)
 
 
-def when_known(is_last: bool, open_run: Callable[[], None]) -> None:
+def when_known(is_last: bool, open_run: Callable[[], None], otherwise: Callable[[], None]) -> None:
     """Open the run in this process once it is known that this rank owns it.
 
     Args:
         is_last: Whether this is the last rank; otherwise it is the first.
         open_run: Called at most once.
+        otherwise: Called at most once, where the other rank owns it.
     """
-    _Telltale(is_last, open_run).arm()
+    _Telltale(is_last, open_run, otherwise).arm()
 
 
 class _Telltale:
-    def __init__(self, is_last: bool, open_run: Callable[[], None]) -> None:
+    def __init__(self, is_last: bool, open_run: Callable[[], None], otherwise: Callable[[], None]) -> None:
         self._is_last = is_last
         self._open_run = open_run
+        self._otherwise = otherwise
         self._decided = False
 
     def arm(self) -> None:
@@ -83,3 +85,5 @@ class _Telltale:
         log.info(f"the run belongs to the {'last' if last else 'first'} rank")
         if last == self._is_last:
             self._open_run()
+        else:
+            self._otherwise()

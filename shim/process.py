@@ -184,11 +184,15 @@ class Decision:
         rank: Global rank, 0 where nobody set one.
         world_size: Number of ranks; 1 where nobody set one.
         local_rank: Rank on this node; None where unknown.
+        joins: Whether this process is to bring its node's machine into the run of another node (nodes.py).
         rank_source: Who set the rank; "" where nobody did.
         directory: Where the program's own modules lie: its script's directory, or the working directory.
     """
 
-    __slots__ = ("depends", "directory", "local_rank", "owner", "rank", "rank_source", "role", "rule", "world_size")
+    __slots__ = (
+        *("depends", "directory", "joins", "local_rank", "owner", "rank", "rank_source", "role", "rule"),
+        "world_size",
+    )
 
     def __init__(self, role: str, rule: str, ranks: "tuple[int, int, int | None, str]", directory: str = "") -> None:
         self.role = role
@@ -196,6 +200,7 @@ class Decision:
         self.rule = rule
         self.owner = False
         self.depends = False
+        self.joins = False
         self.rank, self.world_size, self.local_rank, self.rank_source = ranks
 
 
@@ -329,7 +334,20 @@ def decide(
         if contract.owner == "auto" and decision.world_size > 1:
             decision.depends = decision.rank in (0, decision.world_size - 1)
             decision.rule += " (in a Megatron job: the last)"
+        if joins(environ, wanted):
+            decision.joins = True
+            decision.rule += f"; joins it with its node's machine ({environment.NODES})"
     return decision
+
+
+def joins(environ: "Mapping[str, str]", owner: int) -> bool:
+    """Whether this process brings its node's machine into the run that rank `owner`, on another node, opens."""
+    rank, size, local_rank, _ = find_rank(environ)
+    if not environment.Contract(environ).nodes or size == 1 or local_rank not in (0, None):
+        return False
+    # Where nobody says how many ranks a node has, the owner's node may be in the run twice, but none is missing.
+    on_this_node = _number(environ, "LOCAL_WORLD_SIZE") or 1
+    return not rank <= owner < rank + on_this_node
 
 
 def owner_rank(owner: "str | int", world_size: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import environment, home_directory, log, preflight, state
+from . import environment, home_directory, log, nodes, preflight, process, state
 from .config import WandbConfig
 from .guard import Guard, WandbHooks
 from .hooks import after_import
@@ -77,6 +77,9 @@ class OpenRun:
 # The one run of this process; None before it is opened and where there is none.
 current: OpenRun | None = None
 
+# The run of another node that this process has joined with its machine; nothing else of this process goes there.
+joined: OpenRun | None = None
+
 
 def open_at_start() -> None:
     """Called once, at the first frame of `__main__` of the process that owns the run. Never raises but on Ctrl-C."""
@@ -100,6 +103,30 @@ def open_at_start() -> None:
             tensorboard.follow()
     except Exception as error:  # no script is ever broken by us
         log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
+
+
+def join_at_start() -> None:
+    """Called once, at the first frame of `__main__` of the process that joins the job's run for its node."""
+    global joined
+    home_directory.replace_missing(os.environ)
+    wandb = _import_wandb()
+    if wandb is None:
+        return  # the owner says so
+    before = dict(vars(wandb))
+    hooks = WandbHooks()
+    try:
+        key, outlook = _outlook(wandb)
+        reason = nodes.obstacle(wandb, os.environ) or outlook.reason
+        if reason:
+            log.warn(f"this node's machine is not in the run: {reason}")
+            return
+        run = _init(wandb, ({"api_key": key} if key else {}) | nodes.settings(os.environ, primary=False))
+    finally:
+        hooks.take_out()
+    joined = OpenRun(wandb, run, before, hooks)
+    _wrap_init(wandb)
+    Guard(run, _main_frame(), hooks).arm()
+    log.info(f"this node's machine joins {run.entity}/{run.project}/{run.id}")
 
 
 def init_wandb_from_env() -> Any | None:
@@ -159,8 +186,6 @@ def _may_open() -> bool:
     """Whether an explicit call in this process may open the run: the rank's say, whatever the role."""
     if current is not None:
         return True
-    from . import process
-
     contract = environment.Contract(os.environ)
     rank, world_size, _, _ = process.find_rank(os.environ)
     return rank == process.owner_rank(contract.owner, world_size)
@@ -202,20 +227,35 @@ def _open(wandb: ModuleType) -> None:
     _announce(run, outlook)
 
 
-def _online_or_offline(wandb: ModuleType) -> tuple[Any, preflight.Outlook]:
+def _outlook(wandb: ModuleType) -> tuple[str | None, preflight.Outlook]:
     key, problem = preflight.key_from_file(os.environ)
     settings = wandb.setup().settings
     if key:
         # In memory, since a key in os.environ travels into logs: up to wandb 0.22 this is where the login looks,
         # later releases take it from the settings of the run.
         settings.api_key = key
-    outlook = preflight.look(os.environ, settings.base_url, key, problem)
+    return key, preflight.look(os.environ, settings.base_url, key, problem)
+
+
+def _online_or_offline(wandb: ModuleType) -> tuple[Any, preflight.Outlook]:
+    key, outlook = _outlook(wandb)
     if outlook.online:
         try:
-            return _init(wandb, {"api_key": key} if key else {}), outlook
+            return _init(wandb, ({"api_key": key} if key else {}) | _shared(wandb)), outlook
         except Exception as error:  # whatever it is, offline is the answer
             outlook = preflight.Outlook(online=False, reason=f"{_INIT_FAILED}: {error}")
     return _init(wandb, {"mode": "offline"}), outlook
+
+
+def _shared(wandb: ModuleType) -> dict[str, Any]:
+    """What makes the owner's run one that other nodes can join, where the job wants that."""
+    if not environment.Contract(os.environ).nodes or process.find_rank(os.environ)[1] == 1:
+        return {}
+    reason = nodes.obstacle(wandb, os.environ)
+    if reason:
+        log.warn(f"other nodes' machines are not in the run: {reason}")
+        return {}
+    return nodes.settings(os.environ, primary=True)
 
 
 def _init(wandb: ModuleType, settings: dict[str, Any]) -> Any:
@@ -224,7 +264,7 @@ def _init(wandb: ModuleType, settings: dict[str, Any]) -> Any:
     group = WandbConfig.from_env(os.environ).group
     if group:
         settings["run_group"] = group
-    if environment.RUN_ID not in os.environ:
+    if environment.RUN_ID not in os.environ and settings.get("x_primary", True):
         run_id = derived_run_id(os.environ, sys.orig_argv[1:])
         if run_id:
             settings |= {"run_id": run_id, "resume": os.environ.get(environment.RESUME, "allow")}

@@ -85,6 +85,8 @@ def use_inputs(opened: Any) -> None:
 
 
 def _init(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if run.joined is not None and not run.joined.finished:
+        run.joined.run.finish()  # wandb would take it for the script's own
     mine = run.current
     if mine is None or mine.finished:
         if environment.ATTACH in os.environ:

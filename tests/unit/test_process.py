@@ -296,3 +296,13 @@ def test_one_process_of_a_job_owns_the_run(environ: dict[str, str], owner: bool)
 def test_always_makes_an_owner_of_any_role(command: str) -> None:
     environ = {**PROJECT, "WANDB_SHIM_INIT": "always"}
     assert process.decide(["python", *f"/venv/bin/{command}".split()], environ, pid=7, bin_directories=BIN).owner
+
+
+@pytest.mark.parametrize(
+    ("rank", "owner", "joined"),
+    [(0, 0, False), (1, 0, False), (2, 0, True), (3, 0, False), (0, 3, True), (2, 3, False), (3, 3, False)],
+)
+def test_one_process_a_node_joins_the_run_of_another(rank: int, owner: int, joined: bool) -> None:
+    environ = {"RANK": str(rank), "WORLD_SIZE": "4", "LOCAL_RANK": str(rank % 2), "LOCAL_WORLD_SIZE": "2"}
+    assert process.joins({**environ, "WANDB_SHIM_NODES": "on"}, owner) is joined
+    assert not process.joins(environ, owner)
