@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,7 @@ def _started(dockerd: str, place: Path, host: str) -> Iterator[None]:
 def main(arguments: Sequence[str]) -> int:
     """Run a command with an engine; its exit code."""
     command = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the engine ends with us
     try:
         with engine() as variables:
             return subprocess.run(command, env={**os.environ, **variables}, check=False).returncode
