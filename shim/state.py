@@ -64,7 +64,8 @@ def publish(run: Any) -> None:
     global _mine
     pid = os.getpid()
     path = f"{run.entity}/{run.project}/{run.id}" if run.entity else f"{run.project}/{run.id}"
-    _mine = State(pid, _start_of(pid) or 0, path, run.url or "", os.path.dirname(run.dir))
+    url = "" if run.offline else run.url or ""  # wandb warns where there is none
+    _mine = State(pid, _start_of(pid) or 0, path, url, os.path.dirname(run.dir))
     with contextlib.suppress(OSError):  # there is no such directory; `_write` says so
         _forget_the_dead()
     _write(_mine)
