@@ -61,7 +61,7 @@ def engine() -> Iterator[dict[str, str]]:
     if os.getuid() != 0 or dockerd is None:
         raise EngineUnavailableError("no Docker engine answers; start one, or as root: apt-get install docker.io")
     # A socket's path has at most 107 bytes (unix(7)), so it does not lie in the clone.
-    with tempfile.TemporaryDirectory(prefix="wandb-shim-engine-") as place:
+    with tempfile.TemporaryDirectory(prefix="wandb-shim-engine-", ignore_cleanup_errors=True) as place:
         host = f"unix://{place}/docker.sock"
         with _started(dockerd, Path(place), host):
             yield {"DOCKER_HOST": host}
@@ -93,6 +93,15 @@ def _started(dockerd: str, place: Path, host: str) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        _unmount_below(place)
+
+
+def _unmount_below(place: Path) -> None:
+    """dockerd leaves the network namespace that its containers shared with the host mounted."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for target in reversed(mounted):
+        if target.startswith(f"{place}/"):
+            subprocess.run(["umount", target], check=False, capture_output=True)
 
 
 def main(arguments: Sequence[str]) -> int:
