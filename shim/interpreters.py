@@ -17,9 +17,9 @@ PLACES = (
     "/opt/*/bin/python3*",
     "/opt/conda/envs/*/bin/python3*",
     "/opt/venvs/*/bin/python3*",
-    "/root/.local/share/uv/python/*/bin/python3*",
+    "~/.local/share/uv/python/*/bin/python3*",
     "/home/*/.local/share/uv/python/*/bin/python3*",
-    "/root/.pyenv/versions/*/bin/python3*",
+    "~/.pyenv/versions/*/bin/python3*",
 )
 
 _ASK = """
@@ -86,11 +86,11 @@ def find(places: Iterable[str] = PLACES) -> list[str]:
     What is in a place and is no Python, or too old, is passed over.
 
     Args:
-        places: Patterns of `glob`.
+        places: Patterns of `glob`; `~` is the home of who runs this.
     """
     found: dict[str, str] = {}
     seen = set()
-    for path in (path for place in places for path in sorted(glob.glob(place))):
+    for path in (path for place in places for path in sorted(glob.glob(os.path.expanduser(place)))):
         # A virtual environment's interpreter is a link to its base's, so one question serves both.
         executable = os.path.realpath(path)
         if executable in seen or not _is_interpreter(os.path.basename(executable)) or not os.access(path, os.X_OK):
