@@ -8,6 +8,7 @@ by it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import os
@@ -108,13 +109,24 @@ class Guard:
                 return
             try:
                 if not getattr(self._run, "_is_finished", False):
-                    self._run.finish(exit_code=code)
+                    self._end_run(code)
             except Exception as error:  # the process is ending; its exit code must not change
                 self._failed = True
                 log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
             finally:
                 state.withdraw()
                 self._done.set()
+
+    def _end_run(self, code: int) -> None:
+        if in_a_hurry or self._after_failure or not self._hooks.in_place or self._run._settings.silent:
+            self._run.finish(exit_code=code)
+            return
+        # The script has asked for the run and leaves its end to wandb: its service says the last words, on stdout.
+        finish = sys.modules.get(f"{__package__}.patches.wandb_finish")
+        if finish is not None:
+            finish.wait()
+        with contextlib.suppress(SystemExit):  # the service's exit code is no concern of the script's
+            sys.modules["wandb"].teardown(exit_code=code)
 
     def _finish_when_asked(self) -> None:
         self._finish(self._asked.get())
@@ -172,6 +184,9 @@ class WandbHooks:
 
     `sys.exit` and `sys.excepthook` (wandb/sdk/lib/exit_hooks.py): the guard knows the exit code without them. And
     its atexit handlers, which end in a traceback in a forked child that exits.
+
+    Attributes:
+        in_place: Whether all is as wandb has left it.
     """
 
     def __init__(self) -> None:
@@ -179,7 +194,7 @@ class WandbHooks:
         self._theirs = self._before
         self._handlers: list[Callable[..., object]] = []
         self._register = atexit.register
-        self._in_place = True
+        self.in_place = True
         atexit.register = self._noting_register  # type: ignore[assignment]
 
     def take_out(self) -> None:
@@ -187,12 +202,12 @@ class WandbHooks:
         atexit.register = self._register
         self._theirs = sys.exit, sys.excepthook
         sys.exit, sys.excepthook = self._before
-        self._in_place = False
-        os.register_at_fork(after_in_child=lambda: None if self._in_place else self.forget())
+        self.in_place = False
+        os.register_at_fork(after_in_child=lambda: None if self.in_place else self.forget())
 
     def put_back(self) -> None:
         """The script has asked for the run: all is as if it had opened it."""
-        self._in_place = True
+        self.in_place = True
         if sys.excepthook is self._before[1]:
             sys.excepthook = self._theirs[1]
         if sys.exit is self._before[0]:

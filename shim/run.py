@@ -199,8 +199,11 @@ def _wrap_init(wandb: ModuleType) -> None:
 
 def _import_wandb() -> ModuleType | None:
     """Import wandb; None where it is not installed (a bare `wandb/` of run files is a namespace package)."""
+    from .patches import wandb_numpy
+
     try:
-        import wandb
+        with wandb_numpy.without_numpy():
+            import wandb
     except ImportError as error:
         if error.name != "wandb":
             raise

@@ -30,23 +30,24 @@ def apply(run_class: Any) -> None:
         setattr(run_class, name, wrapt.FunctionWrapper(vars(run_class)[name], _finish))
     artifacts.committer.start()
     # The last one registered is called first: before wandb's own, which belongs to a run that is open by now.
-    atexit.unregister(_wait)
-    atexit.register(_wait)
+    atexit.unregister(wait)
+    atexit.register(wait)
 
 
 def _finish(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    _wait()
+    wait()
     return original(*args, **kwargs)
 
 
-def _wait() -> None:
-    for wait in before_finish:
-        _call(wait)
+def wait() -> None:
+    """Wait for what is under way, as before any end of a run."""
+    for call in before_finish:
+        _call(call)
 
 
-def _call(wait: Callable[[], object]) -> None:
+def _call(function: Callable[[], object]) -> None:
     try:
-        wait()
+        function()
     except Exception as error:
         log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
 

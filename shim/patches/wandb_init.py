@@ -11,7 +11,6 @@ Remove when: wandb merges the arguments of a second init into the active run.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 from .. import environment, log, run
 from ..wrapt_source import load_wrapt
-from . import wandb_attach
+from . import wandb_attach, wandb_late
 
 # Arguments that name another run than the one that is open.
 _ANOTHER_RUN = ("id", "resume", "fork_from", "resume_from")
@@ -168,8 +167,7 @@ def _merge(opened: Any, asked: dict[str, Any]) -> None:
     if changed or tags:
         # The setter publishes the run's record, and with it all that was set above.
         opened.tags = tuple(dict.fromkeys((*(opened.tags or ()), *tags)))
-    if asked.pop("sync_tensorboard", asked.pop("tensorboard", False)):
-        _sync_tensorboard()
+    wandb_late.follow(opened, asked)
     _name_the_rest(opened, asked)
 
 
@@ -190,19 +188,13 @@ def _merge_config(opened: Any, asked: dict[str, Any]) -> None:
     opened.config.update(config, allow_val_change=True)
 
 
-def _sync_tensorboard() -> None:
-    import wandb
-
-    with contextlib.suppress(ValueError):  # patched already
-        wandb.tensorboard.patch()
-
-
 def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
     kept = []
-    for name, variable in (("project", environment.PROJECT), ("entity", environment.ENTITY)):
-        value = asked.pop(name, None)
-        if value is not None and value != getattr(opened, name):
-            kept.append(f"{name} {getattr(opened, name)!r} ({variable}) instead of {value!r}")
+    names = (("project", environment.PROJECT), ("entity", environment.ENTITY), ("mode", environment.MODE))
+    for name, variable in names:
+        value, has = asked.pop(name, None), getattr(opened._settings, name)
+        if value not in (None, has):
+            kept.append(f"{name} {has!r} ({variable}) instead of {value!r}")
     if kept:
         log.warn(f"the run stays in {' and '.join(kept)}; {environment.INIT}=defer lets the script decide")
     rest = sorted(name for name in asked if name not in _WITHOUT_CONTENT and name not in _ANOTHER_RUN)

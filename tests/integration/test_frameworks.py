@@ -6,16 +6,12 @@ Each program runs twice, without the shim and with it, and what the server recei
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.comparing import check_nothing_is_missing
 from tests.environments import python_of
-from tests.jobs import PROJECT, Job
-from tests.wandb_server import Run
-
-# Figures that are another each time.
-VARYING = ("_timestamp", "_runtime", "runtime", "per_second", "_wandb", "epoch_time")
+from tests.jobs import Job
 
 TRANSFORMERS = """\
 import sys, torch
@@ -97,26 +93,6 @@ PROGRAMS = {
     "nemo-rl": NEMO_RL,
     "guarded": GUARDED,
 }
-
-
-def steady(figures: dict[str, Any]) -> dict[str, Any]:
-    """Those that are the same in two runs of one program."""
-    return {name: value for name, value in figures.items() if not any(part in name for part in VARYING)}
-
-
-def configured(run: Run) -> dict[str, Any]:
-    return {name: value for name, value in run.config.items() if name != "_wandb"}
-
-
-def check_nothing_is_missing(native: Run, ours: Run) -> None:
-    """All that the program said without the shim is in the run with it; the project is the job's."""
-    assert [steady(row) for row in ours.history] == [steady(row) for row in native.history]
-    assert native.history
-    assert steady(ours.summary) == steady(native.summary)
-    assert configured(ours) == configured(native)
-    same = ("display_name", "notes", "group", "job_type", "tags", "program", "state", "exit_code")
-    assert {name: getattr(ours, name) for name in same} == {name: getattr(native, name) for name in same}
-    assert ours.project == PROJECT
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ state = {
 import asyncio, locale, os, random, signal, socket, threading, tracemalloc, warnings, logging, multiprocessing, platform
 state |= {
     "argv": sys.argv, "orig_argv": sys.orig_argv[1:], "path": path, "main": main,
-    "filters": [repr(f) for f in warnings.filters if f[2].__module__ == "builtins" and "numpy" not in repr(f)],
+    "filters": [repr(f) for f in warnings.filters if f[2].__module__ == "builtins"],
     "cwd": os.getcwd(), "locale": locale.setlocale(locale.LC_ALL), "umask": os.umask(0o22),
     "encodings": [sys.stdout.encoding, sys.stderr.encoding, sys.stdin.encoding, sys.stdout.errors],
     "buffering": [sys.stdout.line_buffering, sys.stdout.write_through, sys.stdout.isatty()],
@@ -79,7 +79,7 @@ def assert_nothing_differs(job: Job, python: Path, *command: str) -> None:
     changed = {name for name, value in tracked_environ.items() if plain_environ.get(name) != value}
     assert changed <= OURS, changed - OURS
     assert set(plain_environ) <= set(tracked_environ)
-    assert not modules & HEAVY - {"numpy"}  # that one has a test of its own
+    assert not modules & HEAVY
     assert job.server.run().exit_code == 0
 
 
@@ -99,19 +99,6 @@ def test_the_way_of_starting_makes_no_difference(job: Job, options: list[str]) -
     job.write("pkg/train.py", LOOK)
     job.write("pkg/__init__.py", "")
     assert_nothing_differs(job, python_of("wandb-3.12"), *options)
-
-
-@pytest.mark.xfail(strict=True, reason="`import wandb` loads numpy (wandb/sdk/data_types/_dtypes.py)")
-def test_what_a_script_sets_before_it_imports_numpy_counts(job: Job) -> None:
-    script = """
-import os
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-import numpy
-from threadpoolctl import threadpool_info
-assert {library["num_threads"] for library in threadpool_info()} == {1}
-"""
-    job.write("train.py", script)
-    job.run(python_of("demo"), "train.py", environ={"OMP_NUM_THREADS": None})
 
 
 def test_the_random_stream_of_a_script_that_never_seeds_is_not_moved_by_the_run(job: Job) -> None:
