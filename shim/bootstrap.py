@@ -18,6 +18,7 @@ HOOKS = {
     "megatron.training.global_vars": "patches.megatron_lm",
     "nemo_rl.utils.checkpoint": "patches.nemo_rl",
     "nemo_rl.utils.logger": "patches.nemo_rl",
+    "ray.air.integrations.wandb": "patches.ray_wandb",
 }
 
 

@@ -1,9 +1,9 @@
-"""A child of multiprocessing that asks for a run gets the job's, where nobody has asked for that one yet.
+"""A child of multiprocessing or a worker of Ray that asks for a run gets the job's, where nobody has asked for it yet.
 
-Why: with `torch.multiprocessing.spawn` rank 0 is a child, and its own `wandb.init` made a second run beside the empty
-one of the process that started it. The rule: whoever asks first, the owner's script or one child of multiprocessing
-below it, gets the job's run; children that ask later get what wandb gives them. Programs started otherwise
-(subprocess) are programs of their own, and keep their own runs.
+Why: with `torch.multiprocessing.spawn` rank 0 is a child, Ray Train's rank 0 a worker, and its own `wandb.init` made a
+second run beside the empty one of the process that started it. The rule: whoever asks first, the owner's script or one
+such child on the owner's machine, gets the job's run; children that ask later get what wandb gives them. Programs
+started otherwise (subprocess) are programs of their own, and keep their own runs.
 
 wandb's service takes several processes into one run (wandb/sdk/wandb_init.py, `_attach`); a child that ends, or calls
 `finish`, only lets go of it. The exit code is the owner's to tell.
@@ -14,6 +14,7 @@ Remove when: never.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from .. import environment, log
 
 # Below the run's directory, made by whoever asks first; what lies there is not uploaded.
 CLAIM = "wandb-shim-claimed"
+# How wandb finds its service, and Ray the runtime environment of a submitted job (ray/_private/ray_constants.py).
+SERVICE = "WANDB_SERVICE"
+RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Seconds that a child's end waits for the service to have taken what it logged.
 FLUSH_BOUND = 10.0
 
@@ -41,7 +45,28 @@ def apply(module: Any) -> None:
 def offer(run: Any) -> None:
     """Tell the children that this process will have of its run; to be called in the owner."""
     directory = os.path.dirname(run.dir)
-    os.environ[environment.ATTACH] = f"{os.getpid()}:{run._attach_id}:{os.path.join(directory, CLAIM)}"
+    text = json.dumps(
+        {
+            "owner": os.getpid(),
+            "machine": os.uname().nodename,
+            "run": run._attach_id,
+            "claim": os.path.join(directory, CLAIM),
+            "service": os.environ.get(SERVICE, ""),
+        }
+    )
+    os.environ[environment.ATTACH] = text
+    _tell_workers_of_ray(text)
+
+
+def _tell_workers_of_ray(text: str) -> None:
+    """The driver of a submitted job takes its workers' variables from here; those of its own cluster inherit them."""
+    try:
+        config = json.loads(os.environ[RAY_JOB])
+        environ = config["runtime_env"]["env_vars"]
+    except (KeyError, TypeError, ValueError):
+        return
+    environ[environment.ATTACH] = text
+    os.environ[RAY_JOB] = json.dumps(config)
 
 
 def claim(path: str) -> bool:
@@ -63,14 +88,18 @@ def take(wandb: Any) -> Any | None:
     global _attached
     if _attached is not None and _attached[0] == os.getpid():
         return None if _attached[1]._is_finished else _attached[1]
-    owner, _, rest = os.environ.get(environment.ATTACH, "").partition(":")
-    attach_id, _, path = rest.partition(":")
-    if not path or _multiprocessing_parent() != owner or not claim(path):
+    offered = json.loads(os.environ.get(environment.ATTACH, "{}"))
+    if offered.get("machine") != os.uname().nodename or not _is_child_of(offered["owner"]):
         return None
+    if not claim(offered["claim"]):
+        return None
+    inherited = os.environ.setdefault(SERVICE, offered["service"])
     try:
-        run = wandb._attach(attach_id)
+        run = wandb._attach(offered["run"])
     except Exception as error:
         log.info(f"this child could not join the job's run, it gets one of its own: {type(error).__name__}: {error}")
+        if inherited is offered["service"]:
+            del os.environ[SERVICE]
         return None
     _attached = os.getpid(), run
     for name in ("finish", "_finish"):  # what `with` calls, from 0.31 the second
@@ -80,11 +109,16 @@ def take(wandb: Any) -> Any | None:
     return run
 
 
-def _multiprocessing_parent() -> str | None:
-    """The process id of the one that started this one with multiprocessing, also through a fork server."""
+def is_worker_of_ray() -> bool:
+    """Whether Ray has started this process for tasks or an actor (ray/_private/services.py)."""
+    return any(word.endswith("/ray/_private/workers/default_worker.py") for word in sys.orig_argv)
+
+
+def _is_child_of(owner: int) -> bool:
+    """Whether the owner has started this process by multiprocessing, also through a fork server, or by way of Ray."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module is not None else None
-    return str(parent.pid) if parent is not None else None
+    return is_worker_of_ray() or (parent is not None and parent.pid == owner)
 
 
 def _letting_go(wandb: Any, run: Any) -> Callable[..., None]:

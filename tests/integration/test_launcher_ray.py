@@ -161,3 +161,32 @@ def test_a_submitted_job_is_one_run_and_ray_never_shows_the_key(job: Job, cluste
     assert PLANTED in json.dumps(told["jobs"])
     assert files_with(API_KEY, cluster.directory) == {}
     assert API_KEY not in done.stdout + done.stderr
+
+
+LOGS_IN_A_WORKER = """\
+import ray
+
+ray.init(address="auto", log_to_driver=False)
+
+@ray.remote
+def work():
+    import wandb
+    with wandb.init(project="theirs", name="of a worker", config={"lr": 1}) as run:
+        run.log({"loss": 2.0})
+
+ray.get(work.remote())
+"""
+
+
+def test_what_a_worker_of_a_submitted_job_logs_is_in_the_jobs_run(job: Job, cluster: Cluster) -> None:
+    job.write("env.toml", '[wandb]\nproject = "proj"\n')
+    job.write("driver.py", LOGS_IN_A_WORKER)
+    submit = job.directory.parent / "submit.py"
+    submit.write_text(SUBMIT)
+    environ = {"WANDB_PROJECT": None, "PYTHONPATH": str(REPOSITORY)}
+    done = job.run(python_of("launcher"), submit, cluster.address, "", "", shim=False, environ=environ, timeout=240)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["status"] == "SUCCEEDED", told["log"]
+    run = job.server.run()
+    assert (run.project, run.display_name, run.config["lr"], run.state) == ("proj", "of a worker", 1, "finished")
+    assert [row["loss"] for row in run.history] == [2.0]
