@@ -1,8 +1,8 @@
 """What wandb does for an argument of `wandb.init` while it opens a run, done for one that is open already.
 
 The main script is saved by wandb's service at the start, as `code/…` among the run's files, and the path kept in the
-config (wandb/sdk/wandb_init.py, `code_path`); a code directory is logged as an artifact (`Run._on_start`). Some settings
-are read in Python each time they count; the rest went to wandb's service when the run was opened.
+config (wandb/sdk/wandb_init.py, `code_path`); a code directory is logged as an artifact (`Run._on_start`). Some
+settings are read in Python each time they count; the rest went to wandb's service when the run was opened.
 
 Remove when: wandb merges the arguments of a second init into the active run.
 """

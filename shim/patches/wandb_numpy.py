@@ -49,7 +49,7 @@ def apply(numpy: ModuleType) -> None:
 def _register_types(module: ModuleType) -> None:
     """Run the parts `if np: …` of the module, and file its types anew."""
     statements = ast.parse(inspect.getsource(module)).body
-    parts = [part for part in statements if isinstance(part, ast.If) and ast.unparse(part.test) == "np"]
+    parts: list[ast.stmt] = [part for part in statements if isinstance(part, ast.If) and ast.unparse(part.test) == "np"]
     exec(compile(ast.Module(parts, []), str(module.__file__), "exec"), vars(module))
     for kind in list(module.TypeRegistry.types_by_class().values()):
         module.TypeRegistry.add(kind)

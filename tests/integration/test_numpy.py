@@ -32,7 +32,8 @@ from wandb.sdk.data_types import _dtypes
 registry = _dtypes.TypeRegistry.types_by_class()
 print(sorted(f"{cls.__module__}.{cls.__qualname__} {kind.name}" for cls, kind in registry.items()))
 print(sorted(map(str, _dtypes.NumberType.types)), _dtypes.NDArrayType.types)
-with wandb.init(name="np", config={"lr": numpy.float32(0.5), "shape": numpy.arange(3), "flag": numpy.bool_(True)}) as run:
+config = {"lr": numpy.float32(0.5), "shape": numpy.arange(3), "flag": numpy.bool_(True)}
+with wandb.init(name="np", config=config) as run:
     row = [numpy.int64(1), numpy.float32(2), numpy.bool_(True), numpy.zeros(2), numpy.datetime64("2020-01-01"), "text"]
     table = wandb.Table(columns=list("abcdef"), data=[row, row])
     print(table._column_types)
