@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import importlib
 import os
 import select
 import signal
@@ -63,6 +64,8 @@ class Guard:
 
     def arm(self) -> None:
         """Register with everything that can end this process. To be called in the main thread."""
+        # Up to wandb 0.19 a run's end is the first to import it, which fails once atexit handlers run.
+        importlib.import_module("concurrent.futures.thread")
         self._exit = os._exit
         atexit.register(self._at_exit)  # after wandb's own handler, so before it in time
         os._exit = self._finishing_exit(os._exit)  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.jobs import PROJECT
@@ -26,8 +27,8 @@ def configured(run: Run) -> dict[str, Any]:
 
 
 def anonymous(run: Run, names: list[str]) -> list[str]:
-    """Names of files and artifacts, without the run's id."""
-    return sorted(name.replace(run.id, "ID") for name in names)
+    """Names of files and artifacts, without the run's id, and without the time and process in those of events."""
+    return sorted(re.sub(r"(tfevents)\..*", r"\1", name.replace(run.id, "ID")) for name in names)
 
 
 def printed(run: Run) -> list[str]:

@@ -73,13 +73,13 @@ PREFERRED_MINOR = "3.12"
 ON_ONE_PYTHON: Mapping[str, Packages] = {
     # Releases that differ in what the shim touches. 0.23.1: client IDs from the seeded random; 0.25.1: equal
     # ones in forked children.
-    "wandb-0.19.11": Packages(("wandb==0.19.11", "tensorboardX", WRAPT)),
+    "wandb-0.19.11": Packages(("wandb==0.19.11", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.21.4": Packages(
-        ("wandb==0.21.4", "pydantic<2.12", "tensorboardX", WRAPT)
+        ("wandb==0.21.4", "pydantic<2.12", "tensorboard", "tensorboardX", WRAPT)
     ),  # newer: its import warns on stderr
-    "wandb-0.23.1": Packages(("wandb==0.23.1", "tensorboardX", WRAPT)),
-    "wandb-0.25.1": Packages(("wandb==0.25.1", "tensorboardX", WRAPT)),
-    "wandb-0.28.2": Packages(("wandb==0.28.2", "tensorboardX", WRAPT)),
+    "wandb-0.23.1": Packages(("wandb==0.23.1", "tensorboard", "tensorboardX", WRAPT)),
+    "wandb-0.25.1": Packages(("wandb==0.25.1", "tensorboard", "tensorboardX", WRAPT)),
+    "wandb-0.28.2": Packages(("wandb==0.28.2", "tensorboard", "tensorboardX", WRAPT)),
     "no-wrapt": Packages((WANDB,)),
     "torch": Packages(("torch==2.13.0", "numpy", "accelerate", WANDB, WRAPT), minor="3.11", installer="pip"),
     "frameworks": Packages(
@@ -108,7 +108,7 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
         alone=("megatron-bridge==0.3.1", "megatron-core==0.16.1"),
     ),
     "ray": Packages(("ray==2.60.0", WANDB, WRAPT), minor="3.11"),  # that of Debian's Python, for containers
-    "ray-train": Packages(("ray[train]==2.60.0", WANDB, WRAPT), minor="3.11"),  # Train and Tune
+    "ray-train": Packages(("ray[train]==2.60.0", "tensorboard", WANDB, WRAPT), minor="3.11"),  # Train and Tune
     "nemo-run": Packages((NEMO_RUN, LEPTON_PIN, WANDB)),  # as `pip install wandb-shim[launcher]` does
     # The launcher with every executor's own package; skypilot and wandb 0.31 want different releases of click.
     "launcher": Packages((NEMO_RUN.replace("==", "[skypilot,ray,kubeflow]=="), LEPTON_PIN, "wandb==0.26.1", "tomli")),
