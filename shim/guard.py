@@ -11,7 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
-import importlib
+import inspect
 import os
 import select
 import signal
@@ -64,8 +64,6 @@ class Guard:
 
     def arm(self) -> None:
         """Register with everything that can end this process. To be called in the main thread."""
-        # Up to wandb 0.19 a run's end is the first to import it, which fails once atexit handlers run.
-        importlib.import_module("concurrent.futures.thread")
         self._exit = os._exit
         atexit.register(self._at_exit)  # after wandb's own handler, so before it in time
         os._exit = self._finishing_exit(os._exit)  # type: ignore[assignment]
@@ -100,6 +98,7 @@ class Guard:
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:
             os.write(self._write, _AT_EXIT)
+            _wait_in_this_thread(sys.modules[type(self._run).__module__])
             self._finish(self._exit_state.code())
             if self._after_failure:
                 self._hooks.forget()
@@ -297,6 +296,17 @@ class SilentSigterm:
 
 def _hidden(handler: Any) -> Any:
     return signal.SIG_DFL if handler is not None and handler == SilentSigterm._handler else handler
+
+
+def _wait_in_this_thread(module: Any) -> None:
+    """Let `Run.finish` wait without showing progress, up to wandb 0.20.
+
+    It would show it after a second by a new thread of a pool, and at the interpreter's exit there is no more such
+    thing: the end of the run failed (wandb/sdk/lib/asyncio_compat.py).
+    """
+    wait = getattr(module, "wait_with_progress", None)
+    if wait is not None and "progress_after" in inspect.signature(wait).parameters:
+        module.wait_with_progress = lambda handle, **options: wait(handle, **{**options, "progress_after": 1e6})
 
 
 def finish_timeout() -> float:
