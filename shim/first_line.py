@@ -28,9 +28,12 @@ def ask_program(last: bool, joins: bool) -> None:
 
 def open_run(join: bool = False) -> None:
     """Open the run, or join that of another node: what goes wrong here must not reach the script."""
-    from .script_directory import HiddenScriptDirectory
+    from .script_directory import HiddenScriptDirectory, offers_another_wandb
 
     try:
+        if offers_another_wandb():
+            log.warn("the job is not tracked: beside its script lies a wandb of its own")
+            return
         with HiddenScriptDirectory():
             from . import run
 

@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import environment, log, state
+from . import claims, environment, log, state
 from .exit_state import SIGNAL_BASE, ExitState
 
 # Seconds. A scheduler's grace before SIGKILL is 10 (docker stop) to 30 (Slurm, torchrun, Kubernetes).
@@ -72,7 +72,8 @@ class Guard:
         # Both now: from Python 3.12 on no thread starts any more once atexit handlers run.
         for work in (self._watch, self._finish_when_asked):
             threading.Thread(target=work, name="wandb-shim", daemon=True).start()
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        in_main_thread = threading.current_thread() is threading.main_thread()  # only there a handler can be set
+        if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             SilentSigterm(self._pid, self._write).take()
 
     def _watch(self) -> None:
@@ -102,7 +103,7 @@ class Guard:
             self._finish(self._exit_state.code())
             if self._after_failure:
                 self._hooks.forget()
-                self._end_service()
+                end_services()
 
     def _finish(self, code: int) -> None:
         """Finish the run with `code`, once; whoever comes second waits for the first."""
@@ -116,6 +117,7 @@ class Guard:
                 self._failed = True
                 log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
             finally:
+                claims.ended(os.path.dirname(self._run.dir), code)
                 state.withdraw()
                 self._done.set()
 
@@ -140,7 +142,7 @@ class Guard:
         self._asked.put(code)
         if not self._done.wait(ABRUPT_BOUND):
             log.warn(f"the run's end did not get through in {ABRUPT_BOUND:.0f} s; what is left: {self._run.dir}")
-            self._end_service()  # it would outlive this process, and hold its output open
+            end_services()  # it would outlive this process, and hold its output open
 
     def _give_up(self) -> None:
         """End wandb's own process where the end of the run does not get through: only so does Python exit."""
@@ -149,11 +151,7 @@ class Guard:
         directory = os.path.dirname(self._run.dir)
         log.warn(f"W&B takes no data any more: giving up; upload it later with: wandb sync {directory}")
         self._hooks.forget()  # its handlers would only say that their process is gone
-        self._end_service()
-
-    def _end_service(self) -> None:
-        for pid in _service_processes(self._pid):
-            os.kill(pid, signal.SIGKILL)
+        end_services()
 
     def _finishing_exit(self, original: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
         @functools.wraps(original)
@@ -320,6 +318,13 @@ def finish_timeout() -> float:
 def _finish_bound() -> float:
     # wandb gives up by itself (0.28.2 and newer) at its own bound: only step in when it does not.
     return finish_timeout() + 5 if finish_timeout() else FINISH_BOUND
+
+
+def end_services() -> None:
+    """End the services of wandb that this process has started."""
+    for pid in _service_processes(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _service_processes(parent: int) -> list[int]:

@@ -7,6 +7,7 @@ at the earliest certain moment: importing `megatron.bridge` or `megatron.trainin
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import log
+from . import environment, log
 
 # Imports that make the job a Megatron one (its loggers live on the last rank: megatron/bridge/training/state.py,
 # `wandb_logger`; megatron/training/global_vars.py, `_set_wandb_writer`).
@@ -55,6 +56,8 @@ class _Telltale:
     def arm(self) -> None:
         from . import hooks
 
+        if not self._is_last:
+            atexit.register(self._say_if_never_decided)
         # After the import, not while it is being looked for: the interpreter holds its import lock there, and the
         # threads that open a run need it.
         for name in MEGATRON:
@@ -77,6 +80,13 @@ class _Telltale:
             return getattr(module, function)(*args, **kwargs)
 
         setattr(module, function, starter)
+
+    def _say_if_never_decided(self) -> None:
+        if not self._decided and os.environ.get(environment.OWNED_BY, "").startswith(f"{os.getpid()}@"):
+            log.warn(
+                "no run: Megatron is installed, but the program neither trained with it nor called wandb.init or "
+                f"init_process_group; {environment.OWNER}=first gives the run to rank 0 from the start"
+            )
 
     def _decide(self, *, last: bool) -> None:
         if self._decided:

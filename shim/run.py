@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import environment, home_directory, log, nodes, preflight, process, state
+from . import claims, environment, home_directory, log, nodes, preflight, process, state
 from .config import WandbConfig
-from .guard import Guard, WandbHooks
+from .guard import Guard, WandbHooks, end_services
 from .hooks import after_import
 from .identity import derived_run_id
+from .patches import wandb_asked
 
 # Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about
 # ten. WANDB_INIT_TIMEOUT overrides it.
@@ -38,7 +39,6 @@ class OpenRun:
         run: The `wandb.Run`.
         handed_over: Whether the script has asked for it.
         pid: The process whose run this is; a forked child has none.
-        environ: W&B's variables at the opening; a later change by the script counts as an argument of its own init.
     """
 
     def __init__(self, wandb: ModuleType, run: Any, before: dict[str, Any], hooks: WandbHooks) -> None:
@@ -47,7 +47,8 @@ class OpenRun:
         self._hooks = hooks
         self.handed_over = False
         self.pid = os.getpid()
-        self.environ = wandb_variables()
+        self._before = wandb_asked.Before(wandb)
+        self._changed: dict[str, Any] | None = None
         self._bound = {name: value for name, value in vars(wandb).items() if before.get(name, _MISSING) is not value}
         for name in self._bound:
             if name in before:
@@ -60,12 +61,20 @@ class OpenRun:
         """Whether the run has ended, by whomever; to a forked child it is as good as that."""
         return self.pid != os.getpid() or bool(getattr(self.run, "_is_finished", False))
 
+    def changed(self) -> dict[str, Any]:
+        """What the script said between the opening and its first init by variables and `wandb.setup`, as arguments."""
+        if self._changed is None:
+            return self._before.changed()
+        now = self._before.changed()  # what has changed again since is wandb's to read, or not
+        return {name: value for name, value in self._changed.items() if now.get(name) == value}
+
     def hand_over(self, *, bind: bool = True) -> Any:
         """Show the run to the script, as if its own `wandb.init` had opened it, and let wandb talk as it would."""
         if not self.handed_over:
             self.handed_over = True
+            self._changed = self._before.changed()
             self._hooks.put_back()
-            self.run._settings.silent = self.wandb.setup().settings.silent
+            self.run._settings.silent = wandb_asked.global_settings(self.wandb).silent
             if bind:
                 for name, value in self._bound.items():
                     setattr(self.wandb, name, value)
@@ -177,11 +186,6 @@ def init_wandb_if_configured(
     return wandb.init(**{name: value for name, value in arguments.items() if value is not None})
 
 
-def wandb_variables() -> dict[str, str]:
-    """W&B's variables as they are now, without our own."""
-    return {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
-
-
 def _may_open() -> bool:
     """Whether an explicit call in this process may open the run: the rank's say, whatever the role."""
     if current is not None:
@@ -219,6 +223,10 @@ def _open(wandb: ModuleType) -> None:
     hooks = WandbHooks()  # before anything else of wandb: the service that it starts brings them, too
     try:
         run, outlook = _online_or_offline(wandb)
+    except BaseException:
+        hooks.forget()  # its last words would be the script's output
+        end_services()
+        raise
     finally:
         hooks.take_out()
     current = OpenRun(wandb, run, before, hooks)
@@ -232,7 +240,7 @@ def _open(wandb: ModuleType) -> None:
 
 def _outlook(wandb: ModuleType) -> tuple[str | None, preflight.Outlook]:
     key, problem = preflight.key_from_file(os.environ)
-    settings = wandb.setup().settings
+    settings = wandb_asked.global_settings(wandb)
     if key:
         # In memory, since a key in os.environ travels into logs: up to wandb 0.22 this is where the login looks,
         # later releases take it from the settings of the run.
@@ -247,6 +255,10 @@ def _online_or_offline(wandb: ModuleType) -> tuple[Any, preflight.Outlook]:
             return _init(wandb, ({"api_key": key} if key else {}) | _shared(wandb)), outlook
         except Exception as error:  # whatever it is, offline is the answer
             outlook = preflight.Outlook(online=False, reason=f"{_INIT_FAILED}: {error}")
+            # wandb's service remembers the id of the run that failed, and takes it for one in use.
+            end_services()
+            with contextlib.suppress(Exception, SystemExit):
+                wandb.teardown()
     return _init(wandb, {"mode": "offline"}), outlook
 
 
@@ -267,14 +279,24 @@ def _init(wandb: ModuleType, settings: dict[str, Any]) -> Any:
     group = WandbConfig.from_env(os.environ).group
     if group:
         settings["run_group"] = group
-    if environment.RUN_ID not in os.environ and settings.get("x_primary", True):
-        run_id = derived_run_id(os.environ, sys.orig_argv[1:])
-        if run_id:
-            settings |= {"run_id": run_id, "resume": os.environ.get(environment.RESUME, "allow")}
+    if settings.get("x_primary", True):
+        settings |= _identity(wandb, shared="run_id" in settings)
     with _no_words_of(wandb):
         run = wandb.init(settings=wandb.Settings(**settings))
     run._settings.silent = True  # its footer would be the script's output
     return run
+
+
+def _identity(wandb: ModuleType, *, shared: bool) -> dict[str, Any]:
+    """The run's id where the job gives one, as settings; other nodes know that of a shared run."""
+    run_id = None if os.environ.get(environment.RUN_ID) else derived_run_id(os.environ, sys.orig_argv[1:])
+    if run_id is None:
+        return {}
+    problem = "" if shared else claims.take(run_id, os.environ, wandb_asked.global_settings(wandb).wandb_dir)
+    if problem:
+        log.warn(f"{problem}: a run of its own, which no restart continues; {environment.RUN_ID} gives it an id")
+        return {}
+    return {"run_id": run_id, "resume": os.environ.get(environment.RESUME, "allow")}
 
 
 @contextlib.contextmanager
@@ -285,12 +307,15 @@ def _no_words_of(wandb: ModuleType) -> Iterator[None]:
     preference are missing from the run (wandb/sdk/wandb_setup.py, 0.31.0, `_load_user_settings`).
     """
     term = wandb.errors.term
-    shown = getattr(term, "_show_info", True)
-    term._show_info = False
+    names = ["_show_info"]
+    if sys.stderr is None:  # wandb would warn of that on stdout
+        names.append("_show_warnings")
+    shown = {name: getattr(term, name, True) for name in names}
+    vars(term).update(dict.fromkeys(names, False))
     try:
         yield
     finally:
-        term._show_info = shown
+        vars(term).update(shown)
 
 
 def _announce(run: Any, outlook: preflight.Outlook) -> None:

@@ -15,10 +15,13 @@ class HiddenScriptDirectory:
 
     __slots__ = ("_directory", "_loaded")
 
+    @staticmethod
+    def hides() -> bool:
+        """Whether the first entry of `sys.path` is the script's directory."""
+        return not (sys.flags.isolated or getattr(sys.flags, "safe_path", False) or not sys.path)
+
     def __enter__(self) -> None:
-        flags = sys.flags
-        hidden = not (flags.isolated or getattr(flags, "safe_path", False) or not sys.path)
-        self._directory = sys.path.pop(0) if hidden else None
+        self._directory = sys.path.pop(0) if self.hides() else None
         self._loaded = set(sys.modules)
 
     def __exit__(self, *error: object) -> None:
@@ -29,6 +32,15 @@ class HiddenScriptDirectory:
         for name in list(sys.modules):
             if name not in self._loaded and name.partition(".")[0] in names:
                 del sys.modules[name]
+
+
+def offers_another_wandb() -> bool:
+    """Whether the script's directory has a `wandb` of its own, which the script's import is for."""
+    script = getattr(sys.modules["__main__"], "__file__", None) or ""
+    if not HiddenScriptDirectory.hides() or os.path.basename(script) == "wandb.py":  # that one is the program itself
+        return False
+    place = os.path.join(sys.path[0], "wandb")
+    return os.path.isfile(place + ".py") or os.path.isfile(os.path.join(place, "__init__.py"))
 
 
 def _importable_names(directory: str) -> "set[str]":

@@ -84,7 +84,7 @@ def withdraw() -> None:
     if _mine is not None and _mine.pid == os.getpid():
         with contextlib.suppress(OSError):
             os.unlink(_file_of(_mine.pid))
-            os.rmdir(os.path.dirname(_file_of(_mine.pid)))  # only the last one can
+        leave_place()
         _mine = None
 
 
@@ -110,18 +110,38 @@ def _forget_the_dead() -> None:
                 os.unlink(path)
 
 
+def path_for(name: str) -> str:
+    """Where this user's file of that name lies."""
+    return os.path.join(PLACE, f"{_PREFIX}{os.getuid()}", name)
+
+
+def make_place() -> None:
+    """Make this user's directory.
+
+    Raises:
+        OSError: It cannot be made, or belongs to somebody else.
+    """
+    directory = path_for("")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    if os.path.islink(directory.rstrip("/")) or os.stat(directory).st_uid != os.getuid():
+        raise PermissionError(f"{directory} belongs to somebody else")
+
+
+def leave_place() -> None:
+    """Take this user's directory away, where nothing is left in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path_for(""))
+
+
 def _file_of(pid: int) -> str:
-    return os.path.join(PLACE, f"{_PREFIX}{os.getuid()}", f"{pid}.json")
+    return path_for(f"{pid}.json")
 
 
 def _write(state: State) -> None:
     path = _file_of(state.pid)
-    directory = os.path.dirname(path)
     try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        if os.path.islink(directory) or os.stat(directory).st_uid != os.getuid():
-            raise PermissionError(f"{directory} belongs to somebody else")
+        make_place()
         # Another name first: nobody reads half a file.
         descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:

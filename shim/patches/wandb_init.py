@@ -11,60 +11,36 @@ Remove when: wandb merges the arguments of a second init into the active run.
 
 from __future__ import annotations
 
-import inspect
+import contextlib
+import functools
+import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from .. import environment, log, run
-from ..wrapt_source import load_wrapt
-from . import wandb_attach, wandb_late
+from . import wandb_asked, wandb_attach, wandb_late
 
 # Arguments that name another run than the one that is open.
 _ANOTHER_RUN = ("id", "resume", "fork_from", "resume_from")
 # Arguments that a run which is open can no longer follow and that carry nothing of the script's: not worth a word.
-_WITHOUT_CONTENT = frozenset(
-    {
-        "reinit",
-        "anonymous",
-        "force",
-        "allow_val_change",
-        "magic",
-        "config_exclude_keys",
-        "config_include_keys",
-    }
-)
-# Fields of wandb.Settings that are arguments of init under another name.
-_SETTINGS = {
-    "run_name": "name",
-    "run_notes": "notes",
-    "run_tags": "tags",
-    "run_group": "group",
-    "run_job_type": "job_type",
-    "run_id": "id",
-    "root_dir": "dir",
-}
-# A variable that the script changed after the run was opened counts as the argument.
-_VARIABLES = {
-    environment.PROJECT: "project",
-    environment.ENTITY: "entity",
-    environment.NAME: "name",
-    environment.NOTES: "notes",
-    environment.GROUP: "group",
-    environment.JOB_TYPE: "job_type",
-    environment.TAGS: "tags",
-    environment.MODE: "mode",
-    environment.RUN_ID: "id",
-    environment.RESUME: "resume",
-}
+_WITHOUT_CONTENT = frozenset({"reinit", "anonymous", "force", "allow_val_change", "magic", "init_timeout"})
 
 
 def apply(module: Any) -> None:
-    """Wrap `wandb.init`; once."""
-    wrapt = load_wrapt()
-    if not isinstance(module.init, wrapt.FunctionWrapper):
-        module.init = wrapt.FunctionWrapper(module.init, _init)
+    """Wrap `wandb.init`; once. A plain function, which is pickled by its name as the original is."""
+    original = module.init
+    if hasattr(original, "_is_of_wandb_shim"):
+        return
+
+    @functools.wraps(original)
+    def init(*args: Any, **kwargs: Any) -> Any:
+        return _init(original, args, kwargs)
+
+    init.__module__ = module.__name__
+    init._is_of_wandb_shim = True  # type: ignore[attr-defined]
+    module.init = init
 
 
 def use_inputs(opened: Any) -> None:
@@ -83,78 +59,79 @@ def use_inputs(opened: Any) -> None:
         log.warn(f"{environment.INPUTS} was not taken: {type(error).__name__}: {error}")
 
 
-def _init(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if run.joined is not None and not run.joined.finished:
-        run.joined.run.finish()  # wandb would take it for the script's own
-    mine = run.current
-    if mine is None or mine.finished:
-        if environment.ATTACH in os.environ:
-            return _init_in_child(original, args, kwargs)
-        opened = original(*args, **kwargs)
-        if mine is None:
-            use_inputs(opened)
-        return opened
-    asked = _what_is_asked(original, args, kwargs, mine.environ)
+def _init(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    mine, opened = run.current, run.current or run.joined
+    said = wandb_asked.by_call(original, args, kwargs)
+    changed = opened.changed() if opened is not None and opened.pid == os.getpid() else {}
+    asked = {**changed, **said}
+    # For wandb's own init, since it has read its variables before the script set them.
+    kwargs = {**{name: value for name, value in changed.items() if name not in said}, **kwargs}
     if asked.get("mode") == "disabled":
         return original(*args, **kwargs)
-    if mine.handed_over and asked.get("reinit") in (True, "finish_previous", "create_new"):
-        return original(*args, **kwargs)
-    if not mine.handed_over and (other := _names_another_run(asked, mine)):
+    if run.joined is not None and not run.joined.finished:
+        run.joined.run.finish()  # wandb would take it for the script's own
+    if mine is None or mine.finished:
+        if environment.ATTACH in os.environ and (joined := _join_as_child(asked)) is not None:
+            return joined
+        native = original(*args, **kwargs)
+        if mine is None:
+            use_inputs(native)
+        return native
+    if mine.handed_over:
+        if asked.get("reinit") in (True, "finish_previous", "create_new"):
+            return original(*args, **kwargs)
+        asked = said
+    if not mine.handed_over and (other := _names_another_run(asked, mine.run)):
         log.warn(f"the script asks for a run of its own ({other}): the one opened before it is finished")
         mine.hand_over()
         mine.run.finish()
         return original(*args, **kwargs)
-    opened = mine.hand_over(bind=asked.get("reinit") != "create_new")
-    wandb_attach.claim_own(opened)
-    _merge(opened, asked)
-    return opened
+    config = wandb_asked.config_of(asked)
+    run_of_job = mine.hand_over(bind=asked.get("reinit") != "create_new")
+    wandb_attach.claim_own(run_of_job)
+    _merge(run_of_job, config, asked)
+    return run_of_job
 
 
-def _init_in_child(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Where no run of this process is open, and perhaps one of the process that started it."""
-    asked = _what_is_asked(original, args, kwargs, run.wandb_variables())
-    if asked.get("mode") == "disabled" or any(asked.get(name) for name in (*_ANOTHER_RUN, "reinit")):
-        return original(*args, **kwargs)
+def _join_as_child(asked: dict[str, Any]) -> Any | None:
+    """The run of the process that started this one, where this call is to get it."""
+    if any(asked.get(name) for name in (*_ANOTHER_RUN, "reinit")):
+        return None
     joined = wandb_attach.take(sys.modules["wandb"])
-    if joined is None:
-        return original(*args, **kwargs)
-    _merge(joined, asked)
+    if joined is not None:
+        _merge(joined, wandb_asked.config_of(asked), asked)
     return joined
 
 
-def _what_is_asked(
-    original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], before: Mapping[str, str]
-) -> dict[str, Any]:
-    """The arguments, and what Settings, and variables that are not as before, say where an argument does not."""
-    given = inspect.signature(original).bind(*args, **kwargs).arguments
-    asked = {name: value for name, value in given.items() if value is not None}
-    settings = asked.pop("settings", None)
-    if settings is not None and not isinstance(settings, Mapping):
-        settings = {name: getattr(settings, name) for name in getattr(settings, "model_fields_set", ())}
-    for name, value in (settings or {}).items():
-        if value is not None:
-            asked.setdefault(_SETTINGS.get(name, name), value)
-    for variable, name in _VARIABLES.items():
-        value = os.environ.get(variable)
-        if value and value != before.get(variable):
-            asked.setdefault(name, environment.comma_separated(value) if name == "tags" else value)
-    return asked
-
-
-def _names_another_run(asked: dict[str, Any], mine: run.OpenRun) -> str:
-    for name in _ANOTHER_RUN:
-        value = asked.get(name)
-        if value in (None, False) or (name == "id" and value == mine.run.id):
-            continue
-        if name == "resume" and asked.get("id") in (None, mine.run.id) and value != "must":
-            continue  # resume="allow" without another id: the open run is what it may resume
-        return f"{name}={value!r}"
+def _names_another_run(asked: dict[str, Any], opened: Any) -> str:
+    """Which argument asks for another run than the one that is open; empty where none does."""
+    wanted, resume = asked.get("id"), asked.get("resume")
+    if wanted not in (None, opened.id):
+        return f"id={wanted!r}"
+    for name in ("fork_from", "resume_from"):
+        if asked.get(name) is not None:
+            return f"{name}={asked[name]!r}"
+    if resume in (True, "auto") and wanted is None and _id_to_resume(opened) not in (None, opened.id):
+        return f"resume={resume!r}"
+    # Any other resume="allow" is content with the open run, and so is "must" where that one was resumed.
+    if (resume == "must" and not opened.resumed) or (resume == "never" and opened.resumed):
+        return f"resume={resume!r}"
     return ""
 
 
-def _merge(opened: Any, asked: dict[str, Any]) -> None:
+def _id_to_resume(opened: Any) -> str | None:
+    """The run that resume="auto" goes on with: wandb keeps the id of one that failed in a file (`resume_fname`)."""
+    try:
+        with open(opened._settings.resume_fname, encoding="utf-8") as file:
+            return str(json.load(file)["run_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _merge(opened: Any, config: Any, asked: dict[str, Any]) -> None:
     """Bring into the open run what can be, and name the rest in one warning."""
-    _merge_config(opened, asked)
+    if config is not None:
+        opened.config.update(config, allow_val_change=True)
     settings = opened._settings
     changed = False
     for name in ("name", "notes", "group", "job_type"):
@@ -168,24 +145,10 @@ def _merge(opened: Any, asked: dict[str, Any]) -> None:
         # The setter publishes the run's record, and with it all that was set above.
         opened.tags = tuple(dict.fromkeys((*(opened.tags or ()), *tags)))
     wandb_late.follow(opened, asked)
+    if asked.get("resume") in (True, "auto"):
+        with contextlib.suppress(OSError), open(settings.resume_fname, "w", encoding="utf-8") as file:
+            json.dump({"run_id": opened.id}, file)  # as wandb does; it takes the file away where the run ends well
     _name_the_rest(opened, asked)
-
-
-def _merge_config(opened: Any, asked: dict[str, Any]) -> None:
-    config = asked.pop("config", None)
-    if config is None:
-        return
-    if isinstance(config, str):  # a file, as wandb.init takes it
-        from wandb.sdk.lib import config_util
-
-        config = config_util.dict_from_config_file(config, must_exist=True)
-    else:
-        from wandb.sdk.wandb_helper import parse_config
-
-        config = parse_config(
-            config, include=asked.get("config_include_keys"), exclude=asked.get("config_exclude_keys")
-        )
-    opened.config.update(config, allow_val_change=True)
 
 
 def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
@@ -197,6 +160,7 @@ def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
             kept.append(f"{name} {has!r} ({variable}) instead of {value!r}")
     if kept:
         log.warn(f"the run stays in {' and '.join(kept)}; {environment.INIT}=defer lets the script decide")
-    rest = sorted(name for name in asked if name not in _WITHOUT_CONTENT and name not in _ANOTHER_RUN)
+    rest = {name for name, value in asked.items() if value not in (False, None)} - _WITHOUT_CONTENT - {*_ANOTHER_RUN}
     if rest:
-        log.info(f"wandb.init({', '.join(rest)}=…) came after the run was opened and has no effect on it")
+        say = log.warn if rest - {"dir"} else log.info
+        say(f"wandb.init({', '.join(sorted(rest))}=…) came after the run was opened and has no effect on it")

@@ -29,11 +29,13 @@ _READ_AT_USE = frozenset(
 
 def follow(opened: Any, asked: dict[str, Any]) -> None:
     """Do what can be done, and take it out of `asked`."""
-    if asked.pop("sync_tensorboard", asked.pop("tensorboard", False)):
-        import wandb
+    import wandb
 
+    if asked.pop("sync_tensorboard", asked.pop("tensorboard", False)):
         with contextlib.suppress(ValueError):  # patched already
             wandb.tensorboard.patch()
+    if asked.pop("monitor_gym", False):
+        wandb.sdk.wandb_init._monkeypatch_openai_gym()
     try:
         _save_code(opened, asked.pop("save_code", None), asked.pop("code_dir", None))
     except Exception as error:  # the script's init has not failed for that

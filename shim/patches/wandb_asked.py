@@ -1,0 +1,114 @@
+"""What a call of `wandb.init` asks for: by its arguments, by Settings, by what the script changed before.
+
+A script may set `os.environ["WANDB_NAME"]` or call `wandb.setup(...)` before its init. Our run was opened before that,
+and wandb reads its variables once, so what is another since the opening counts as an argument.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from .. import environment
+
+# Fields of wandb.Settings that are arguments of init under another name.
+_SETTINGS = {
+    "run_name": "name",
+    "run_notes": "notes",
+    "run_tags": "tags",
+    "run_group": "group",
+    "run_job_type": "job_type",
+    "run_id": "id",
+    "root_dir": "dir",
+}
+# Those that `wandb.setup` may change.
+_GLOBAL = (*(name for name in _SETTINGS if name != "root_dir"), "project", "entity", "mode", "resume", "reinit")
+_VARIABLES = {
+    environment.PROJECT: "project",
+    environment.ENTITY: "entity",
+    environment.NAME: "name",
+    environment.NOTES: "notes",
+    environment.GROUP: "group",
+    environment.JOB_TYPE: "job_type",
+    environment.TAGS: "tags",
+    environment.MODE: "mode",
+    environment.RUN_ID: "id",
+    environment.RESUME: "resume",
+    environment.DIR: "dir",
+}
+
+
+class Before:
+    """How things were when this process's run was opened, for wandb.
+
+    Attributes:
+        environ: W&B's variables.
+        settings: Its global settings.
+    """
+
+    def __init__(self, wandb: ModuleType) -> None:
+        settings = global_settings(wandb)
+        self.environ = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+        self.settings = {name: getattr(settings, name, None) for name in _GLOBAL}
+
+    def changed(self) -> dict[str, Any]:
+        """What the script has said since by other means than arguments, as arguments of init."""
+        singleton = global_settings(sys.modules["wandb"])
+        found = {
+            _SETTINGS.get(name, name): value
+            for name, before in self.settings.items()
+            if (value := getattr(singleton, name, None)) is not None and value != before
+        }
+        for variable, name in _VARIABLES.items():
+            value = os.environ.get(variable)
+            if value and value != self.environ.get(variable):
+                found.setdefault(name, environment.comma_separated(value) if name == "tags" else value)
+        return found
+
+
+def global_settings(wandb: ModuleType) -> Any:
+    """The settings of this process. Not by `wandb.setup`, which starts wandb's service where it does not run."""
+    module = wandb.sdk.wandb_setup
+    return (module.singleton() or module.setup()).settings
+
+
+def by_call(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the call itself says.
+
+    Raises:
+        TypeError, pydantic.ValidationError: as `wandb.init` does.
+    """
+    given = inspect.signature(original).bind(*args, **kwargs).arguments
+    asked = {name: value for name, value in given.items() if value is not None}
+    settings = asked.pop("settings", None)
+    if isinstance(settings, Mapping):
+        sys.modules["wandb"].Settings(**settings)
+    elif settings is not None:
+        settings = {name: getattr(settings, name) for name in getattr(settings, "model_fields_set", ())}
+    for name, value in (settings or {}).items():
+        if value is not None:
+            asked.setdefault(_SETTINGS.get(name, name), value)
+    return asked
+
+
+def config_of(asked: dict[str, Any]) -> Any:
+    """Take the config out of `asked`, as a mapping; None where there is none.
+
+    Raises:
+        wandb.Error and others: as `wandb.init` does where it cannot be read.
+    """
+    config = asked.pop("config", None)
+    include, exclude = asked.pop("config_include_keys", None), asked.pop("config_exclude_keys", None)
+    if config is None:
+        return None
+    if isinstance(config, str):  # a file, as wandb.init takes it
+        from wandb.sdk.lib import config_util
+
+        return config_util.dict_from_config_file(config, must_exist=True)
+    from wandb.sdk.wandb_helper import parse_config
+
+    return parse_config(config, include=include, exclude=exclude)
