@@ -38,6 +38,7 @@ class OpenRun:
     Attributes:
         run: The `wandb.Run`.
         handed_over: Whether the script has asked for it.
+        resumable: The run that the script's resume="auto" would go on with, if any.
         pid: The process whose run this is; a forked child has none.
     """
 
@@ -46,6 +47,7 @@ class OpenRun:
         self.run = run
         self._hooks = hooks
         self.handed_over = False
+        self.resumable: str | None = None
         self.pid = os.getpid()
         self._before = wandb_asked.Before(wandb)
         self._changed: dict[str, Any] | None = None
@@ -220,6 +222,7 @@ def _open(wandb: ModuleType) -> None:
     from .patches import wandb_attach, wandb_init
 
     before = dict(vars(wandb))
+    resumable = wandb_asked.id_to_resume(wandb)
     hooks = WandbHooks()  # before anything else of wandb: the service that it starts brings them, too
     try:
         run, outlook = _online_or_offline(wandb)
@@ -230,6 +233,7 @@ def _open(wandb: ModuleType) -> None:
     finally:
         hooks.take_out()
     current = OpenRun(wandb, run, before, hooks)
+    current.resumable = resumable
     wandb_init.apply(wandb)
     wandb_attach.offer(run)
     wandb_init.use_inputs(run)

@@ -7,6 +7,7 @@ and wandb reads its variables once, so what is another since the opening counts 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -74,6 +75,15 @@ def global_settings(wandb: ModuleType) -> Any:
     """The settings of this process. Not by `wandb.setup`, which starts wandb's service where it does not run."""
     module = wandb.sdk.wandb_setup
     return (module.singleton() or module.setup()).settings
+
+
+def id_to_resume(wandb: ModuleType) -> str | None:
+    """The run that resume="auto" goes on with: one that failed, kept in a file that any other init removes."""
+    try:
+        with open(global_settings(wandb).resume_fname, encoding="utf-8") as file:
+            return str(json.load(file)["run_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def by_call(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,10 +81,12 @@ def _init(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         if asked.get("reinit") in (True, "finish_previous", "create_new"):
             return original(*args, **kwargs)
         asked = said
-    if not mine.handed_over and (other := _names_another_run(asked, mine.run)):
+    if not mine.handed_over and (other := _names_another_run(asked, mine)):
         log.warn(f"the script asks for a run of its own ({other}): the one opened before it is finished")
         mine.hand_over()
         mine.run.finish()
+        if asked.get("resume") in (True, "auto") and mine.resumable is not None:
+            kwargs.setdefault("id", mine.resumable)
         return original(*args, **kwargs)
     config = wandb_asked.config_of(asked)
     run_of_job = mine.hand_over(bind=asked.get("reinit") != "create_new")
@@ -103,29 +105,21 @@ def _join_as_child(asked: dict[str, Any]) -> Any | None:
     return joined
 
 
-def _names_another_run(asked: dict[str, Any], opened: Any) -> str:
+def _names_another_run(asked: dict[str, Any], mine: run.OpenRun) -> str:
     """Which argument asks for another run than the one that is open; empty where none does."""
+    opened = mine.run
     wanted, resume = asked.get("id"), asked.get("resume")
     if wanted not in (None, opened.id):
         return f"id={wanted!r}"
     for name in ("fork_from", "resume_from"):
         if asked.get(name) is not None:
             return f"{name}={asked[name]!r}"
-    if resume in (True, "auto") and wanted is None and _id_to_resume(opened) not in (None, opened.id):
+    if resume in (True, "auto") and wanted is None and mine.resumable not in (None, opened.id):
         return f"resume={resume!r}"
     # Any other resume="allow" is content with the open run, and so is "must" where that one was resumed.
     if (resume == "must" and not opened.resumed) or (resume == "never" and opened.resumed):
         return f"resume={resume!r}"
     return ""
-
-
-def _id_to_resume(opened: Any) -> str | None:
-    """The run that resume="auto" goes on with: wandb keeps the id of one that failed in a file (`resume_fname`)."""
-    try:
-        with open(opened._settings.resume_fname, encoding="utf-8") as file:
-            return str(json.load(file)["run_id"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _merge(opened: Any, config: Any, asked: dict[str, Any]) -> None:
