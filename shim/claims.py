@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
+import hashlib
 import os
 from collections.abc import Mapping
 
-from . import state
+from . import environment, state
 
 # Left in the run's directory; what lies there is not uploaded.
 ENDED = "wandb-shim-ended"
@@ -36,7 +37,8 @@ def take(run_id: str, environ: Mapping[str, str], directory: str) -> str:
         Why it cannot be had; empty where it is this process's now.
     """
     global _lock
-    path = state.path_for(f"{run_id}.lock")
+    place = [environ.get(name, "") for name in (environment.BASE_URL, environment.ENTITY, environment.PROJECT)]
+    path = state.path_for(f"{hashlib.sha256(repr([*place, run_id]).encode()).hexdigest()[:16]}.lock")
     if _lock is not None and _lock[1] == path:  # this process's already
         return ""
     with contextlib.suppress(OSError):  # no place for it: nobody can say that it is taken

@@ -101,6 +101,8 @@ def open_at_start() -> None:
         if contract.inputs:  # the script's own wandb.init opens the run that they belong to
             after_import("wandb", _wrap_init)
         return
+    if not os.environ.get(environment.RUN_ID, "unset"):
+        del os.environ[environment.RUN_ID]  # an empty one, as templates leave it, is an error to wandb
     try:
         home_directory.replace_missing(os.environ)
         wandb = _import_wandb()

@@ -155,6 +155,32 @@ def test_a_server_that_refuses_the_run_is_named(job: Job) -> None:
     assert "wandb sync" in said[0]
 
 
+@pytest.mark.parametrize("release", ["wandb-3.12", "wandb-0.23.1", "wandb-0.19.11"])
+def test_the_run_of_a_job_with_an_identity_is_kept_offline_too(job: Job, release: str) -> None:
+    job.server.set_fault(Fault("status", 403, match="UpsertBucket"))
+    said = untouched(job, python_of(release), {"KUBERNETES_JOB_UID": "a-b"})
+    assert len(said) == 1, said
+    assert "wandb sync" in said[0]
+
+
+def test_where_wandb_cannot_start_the_script_does(job: Job) -> None:
+    job.write("train.py", SCRIPT)
+    command = f"ulimit -v 600000; exec {newest()} train.py"  # too little for wandb's service, as some schedulers set it
+    start = time.monotonic()
+    done = job.run("bash", "-c", command, check=False, timeout=90)
+    assert (done.returncode, done.stdout) == (3, "trained\n"), done.stderr
+    assert time.monotonic() - start < BOUND_S
+    assert "no run was opened" in done.stderr
+
+
+def test_without_stderr_nothing_is_said_on_stdout(job: Job) -> None:
+    job.write("train.py", SCRIPT)
+    command = ("bash", "-c", f"exec {newest()} train.py 2>&-")
+    plain = job.run(*command, shim=False, check=False)
+    done = job.run(*command, check=False)
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout)
+
+
 def test_a_server_that_asks_for_patience_gets_it(job: Job) -> None:
     job.server.set_fault(Fault("status", 429, times=2))
     said = untouched(job, newest())

@@ -126,3 +126,9 @@ def test_a_rank_that_asks_for_a_run_of_its_own_gets_it(job: Job) -> None:
     run_ranks(job, python_of("wandb-3.12"), 1)
     (own,) = [run for run in job.server.runs if run.id == "own-1"]
     assert (own.display_name, own.state, [row["x"] for row in own.history]) == ("of 1", "finished", [1])
+
+
+def test_a_rank_that_disables_its_run_leaves_its_machine_in_the_jobs(job: Job) -> None:
+    job.write("train.py", TRAIN.replace("if rank == 0:", "import wandb\nwandb.init(mode='disabled')\nif rank == 0:"))
+    run_ranks(job, python_of("wandb-3.12"), 0, 1)
+    assert any("-rank1" in name for row in job.server.run().events for name in row)

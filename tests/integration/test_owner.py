@@ -111,6 +111,29 @@ def test_a_script_that_asks_on_every_rank_gets_what_it_got(job: Job) -> None:
     assert [(run.state, len(run.history)) for run in runs] == [("finished", 1)] * WORLD
 
 
+def test_a_program_that_never_tells_is_told_of(job: Job) -> None:
+    write_doubles(job)
+    job.write("train.py", "print('trained')\n")
+    environ = SOURCES["torchrun"](0)
+    done = job.run(python_of("wandb-3.12"), "train.py", environ=environ)
+    (line,) = [line for line in done.stderr.splitlines() if "wandb-shim" in line]
+    assert "WANDB_SHIM_OWNER=first" in line
+    assert job.run(python_of("wandb-3.12"), "train.py", environ=SOURCES["torchrun"](3)).stderr == ""
+    assert not job.server.runs
+
+
+def test_the_owner_may_be_known_in_a_thread(job: Job) -> None:
+    write_doubles(job)
+    script = (
+        "import threading, wandb\nthread = threading.Thread(target=lambda: wandb.init(name='mine').log({'x': 1}))\n"
+    )
+    job.write("train.py", script + "thread.start()\nthread.join()\n")
+    done = job.run(python_of("wandb-3.12"), "train.py", environ=SOURCES["torchrun"](0))
+    assert "no run was opened" not in done.stderr
+    run = job.server.run()
+    assert (run.display_name, run.summary["x"], run.state) == ("mine", 1, "finished")
+
+
 TRAINS = """\
 import os, sys
 import torch, torch.distributed as dist

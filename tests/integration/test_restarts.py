@@ -101,3 +101,44 @@ def test_offline_a_job_that_is_started_again_has_one_run_id(job: Job) -> None:
         job.run(python_of("wandb"), "train.py", environ={**SLURM, "WANDB_MODE": "offline"}, check=False)
     logs = list(job.directory.glob("wandb/offline-run-*/run-*.wandb"))
     assert (len(logs), len({log.name for log in logs}), job.server.runs) == (2, 1, [])
+
+
+# Two of these at once wait for each other.
+TWICE = """\
+import os, time
+import wandb
+run = wandb.init(config={"lr": int(os.environ["LR"])})
+run.log({"loss": 1}, step=0)
+open("there-" + os.environ["LR"], "w").close()
+while os.environ["AT_ONCE"] and len([name for name in os.listdir() if name.startswith("there-")]) < 2:
+    time.sleep(0.1)
+"""
+
+
+def test_one_command_line_twice_at_once_in_a_job_is_two_runs(job: Job) -> None:
+    job.write("train.py", TWICE)
+    command = f"LR=1 {python_of('wandb')} train.py & LR=2 {python_of('wandb')} train.py & wait"
+    done = job.run("bash", "-c", command, environ={**SLURM, "AT_ONCE": "1"})
+    assert sorted((run.config["lr"], len(run.history), run.state) for run in job.server.runs) == [
+        (1, 1, "finished"),
+        (2, 1, "finished"),
+    ]
+    (line,) = [line for line in done.stderr.splitlines() if "same command line" in line]
+    assert "WANDB_RUN_ID" in line
+
+
+def test_one_command_line_after_another_in_a_job_is_two_runs_and_a_restart_goes_on_with_the_first(job: Job) -> None:
+    job.write("train.py", TWICE)
+    command = f"for lr in 1 2; do LR=$lr {python_of('wandb')} train.py; done"
+    job.run("bash", "-c", command, environ={**SLURM, "AT_ONCE": ""})
+    first, second = job.server.runs
+    assert [(run.config["lr"], len(run.history)) for run in (first, second)] == [(1, 1), (2, 1)]
+    job.run("bash", "-c", command, environ={**SLURM, "AT_ONCE": "", "SLURM_RESTART_COUNT": "1"})
+    assert [run.resumed for run in job.server.runs] == [1, 0, 0]
+
+
+def test_an_empty_id_is_none(job: Job) -> None:
+    job.write("train.py", "print('trains')\n")
+    for attempt in ("0", "1"):
+        job.run(python_of("wandb"), "train.py", environ={**SLURM, "WANDB_RUN_ID": "", "SLURM_RESTART_COUNT": attempt})
+    assert job.server.run().resumed

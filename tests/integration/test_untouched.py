@@ -157,6 +157,16 @@ def test_a_script_may_have_the_name_of_a_module(job: Job, name: str) -> None:
     assert (run.exit_code, run.program) == (0, str(job.directory / name))
 
 
+@pytest.mark.parametrize("name", ["wandb.py", "wandb/__init__.py"])
+def test_a_wandb_of_the_scripts_own_is_what_it_imports(job: Job, name: str) -> None:
+    job.write(name, "mine = True\n")
+    job.write("train.py", "import wandb\nprint(wandb.mine)\n")
+    done = job.run(python_of("wandb-3.12"), "train.py")
+    assert done.stdout == "True\n"
+    assert "a wandb of its own" in done.stderr
+    assert not job.server.runs
+
+
 def test_a_script_reads_standard_input_and_prints_a_lot(job: Job) -> None:
     script = "import sys\ntext = sys.stdin.read()\nfor number in range(500):\n    print(number, text * 3)\n"
     job.write("train.py", script)
