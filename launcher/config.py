@@ -17,7 +17,7 @@ from typing import Any
 from shim.config import WandbConfig
 
 from .errors import LauncherError, did_you_mean
-from .kinds import TEXT, TEXTS, Kind, name_of
+from .kinds import BOOL, TEXT, TEXTS, Kind, name_of
 
 FILE_NAME = "env.toml"
 FILE_VARIABLE = "WANDB_SHIM_ENV_FILE"
@@ -36,6 +36,7 @@ WANDB_KEYS: dict[str, Kind] = {
     "job_type": TEXT,
     "inputs": TEXTS,
     "base_url": TEXT,
+    "sync_tensorboard": BOOL,
 }
 
 
@@ -47,11 +48,13 @@ class WandbSection:
         config: The part that scripts, shim and launcher share.
         inputs: Artifacts that every run consumes.
         base_url: Server, without a slash at the end; None leaves it to the host's login.
+        sync_tensorboard: Whether TensorBoard scalars go into the run, too; None leaves it to the job's environment.
     """
 
     config: WandbConfig
     inputs: tuple[str, ...] = ()
     base_url: str | None = None
+    sync_tensorboard: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class EnvFile:
             ),
             inputs=tuple(table.get("inputs", ())),
             base_url=(table.get("base_url") or "").rstrip("/") or None,
+            sync_tensorboard=table.get("sync_tensorboard"),
         )
 
     def profile(self, name: str) -> Profile:

@@ -127,6 +127,8 @@ def _from_file(file: EnvFile | None, environ: Mapping[str, str]) -> Iterator[Var
         yield Variable(contract.BASE_URL, section.base_url, source)
     if section.inputs:
         yield Variable(contract.INPUTS, ",".join(section.inputs), source)
+    if section.sync_tensorboard is not None:
+        yield Variable(contract.TENSORBOARD, "on" if section.sync_tensorboard else "off", source)
 
 
 def _from_config(config: WandbConfig, source: str) -> Iterator[Variable]:

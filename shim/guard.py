@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 
 from . import claims, environment, log, state
 from .exit_state import SIGNAL_BASE, ExitState
+from .sigterm import SilentSigterm
+from .wandb_hooks import WandbHooks
 
 # Seconds. A scheduler's grace before SIGKILL is 10 (docker stop) to 30 (Slurm, torchrun, Kubernetes).
 ABRUPT_BOUND = 8.0
@@ -74,7 +76,7 @@ class Guard:
             threading.Thread(target=work, name="wandb-shim", daemon=True).start()
         in_main_thread = threading.current_thread() is threading.main_thread()  # only there a handler can be set
         if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            SilentSigterm(self._pid, self._write).take()
+            SilentSigterm(self._pid, self._write, 2 * ABRUPT_BOUND).take()
 
     def _watch(self) -> None:
         poll = select.poll()
@@ -177,123 +179,6 @@ class Guard:
             original(path, args, *env)
 
         return exec_
-
-
-class WandbHooks:
-    """What wandb puts into the interpreter when it opens a run: taken out of a script that never asked for it.
-
-    `sys.exit` and `sys.excepthook` (wandb/sdk/lib/exit_hooks.py): the guard knows the exit code without them. And
-    its atexit handlers, which end in a traceback in a forked child that exits.
-
-    Attributes:
-        in_place: Whether all is as wandb has left it.
-    """
-
-    def __init__(self) -> None:
-        self._before = sys.exit, sys.excepthook
-        self._theirs = self._before
-        self._handlers: list[Callable[..., object]] = []
-        self._register = atexit.register
-        self.in_place = True
-        atexit.register = self._noting_register  # type: ignore[assignment]
-
-    def take_out(self) -> None:
-        """To be called once the run is open."""
-        atexit.register = self._register
-        self._theirs = sys.exit, sys.excepthook
-        sys.exit, sys.excepthook = self._before
-        self.in_place = False
-        os.register_at_fork(after_in_child=lambda: None if self.in_place else self.forget())
-
-    def put_back(self) -> None:
-        """The script has asked for the run: all is as if it had opened it."""
-        self.in_place = True
-        if sys.excepthook is self._before[1]:
-            sys.excepthook = self._theirs[1]
-        if sys.exit is self._before[0]:
-            sys.exit = self._theirs[0]
-
-    def _noting_register(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> object:
-        self._handlers.append(function)
-        return self._register(function, *args, **kwargs)
-
-    def forget(self) -> None:
-        """Take out wandb's atexit handlers, too."""
-        for handler in self._handlers:
-            atexit.unregister(handler)
-
-
-class SilentSigterm:
-    """A handler of SIGTERM that nobody sees.
-
-    Libraries install theirs only where they find the default (Lightning's signal connector), so `signal.getsignal`
-    and `signal.signal` go on naming the default where it is really ours. Forked children get the default itself.
-    """
-
-    _handler: Callable[[int, FrameType | None], None] | None = None
-    _getsignal = staticmethod(signal.getsignal)
-
-    def __init__(self, pid: int, wakeup: int) -> None:
-        self._pid = pid
-        self._wakeup = wakeup
-        self._masks = threading.local()
-
-    def take(self) -> None:
-        """Install the handler, and hide it."""
-        real = signal.signal
-        SilentSigterm._handler = self._handle
-        real(signal.SIGTERM, self._handle)
-        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-        signal.signal = self._hiding_signal(real)
-        signal.getsignal = self._hiding_getsignal()
-        # A child that gets SIGTERM before it has dropped our handler would write into our pipe.
-        os.register_at_fork(
-            before=self._block,
-            after_in_parent=self._unblock,
-            after_in_child=functools.partial(self._drop, real),
-        )
-
-    @classmethod
-    def is_ours(cls) -> bool:
-        """Whether the script has left our handler in place."""
-        return cls._handler is not None and cls._getsignal(signal.SIGTERM) == cls._handler
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Hold the main thread where it is; the guard's thread, woken by the pipe, ends the process."""
-        os.write(self._wakeup, bytes([number]))  # again, should the script have taken the wakeup descriptor
-        threading.Event().wait(2 * ABRUPT_BOUND)
-
-    def _hiding_signal(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(real)
-        def signal_(signalnum: int, handler: Any) -> Any:
-            if signalnum == signal.SIGTERM and handler == signal.SIG_DFL and os.getpid() == self._pid:
-                handler = self._handle
-            return _hidden(real(signalnum, handler))
-
-        return signal_
-
-    def _hiding_getsignal(self) -> Callable[..., Any]:
-        @functools.wraps(self._getsignal)
-        def getsignal(signalnum: int) -> Any:
-            return _hidden(self._getsignal(signalnum))
-
-        return getsignal
-
-    def _block(self) -> None:
-        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-
-    def _unblock(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
-
-    def _drop(self, real: Callable[..., Any]) -> None:
-        if self.is_ours():
-            real(signal.SIGTERM, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
-        self._unblock()
-
-
-def _hidden(handler: Any) -> Any:
-    return signal.SIG_DFL if handler is not None and handler == SilentSigterm._handler else handler
 
 
 def _wait_in_this_thread(module: Any) -> None:

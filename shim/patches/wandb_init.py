@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import environment, log, run
+from ..open_run import OpenRun
 from . import wandb_asked, wandb_attach, wandb_late
 
 # Arguments that name another run than the one that is open.
@@ -105,7 +106,7 @@ def _join_as_child(asked: dict[str, Any]) -> Any | None:
     return joined
 
 
-def _names_another_run(asked: dict[str, Any], mine: run.OpenRun) -> str:
+def _names_another_run(asked: dict[str, Any], mine: OpenRun) -> str:
     """Which argument asks for another run than the one that is open; empty where none does."""
     opened = mine.run
     wanted, resume = asked.get("id"), asked.get("resume")

@@ -19,6 +19,7 @@ group = "g"
 job_type = "train"
 inputs = ["data:v1"]
 base_url = "https://wandb.example.com/"
+sync_tensorboard = true
 
 [base]
 account = "research"
@@ -51,6 +52,7 @@ def test_every_key_of_the_wandb_section_is_read(tmp_path: Path) -> None:
     assert file.wandb.config == WandbConfig("nemotron", "acme", "first", ("a", "b c"), "two\nlines", "g", "train")
     assert file.wandb.inputs == ("data:v1",)
     assert file.wandb.base_url == "https://wandb.example.com"
+    assert file.wandb.sync_tensorboard is True
 
 
 def test_a_profile_inherits_and_its_own_keys_win(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ project = "from-toml"
 entity = "acme"
 tags = ["a", "b"]
 inputs = ["data:v1", "base:latest"]
+sync_tensorboard = true
 
 [cluster]
 executor = "slurm"
@@ -51,6 +52,7 @@ def test_variables_come_in_order_each_with_its_source(project: Path) -> None:
         ("WANDB_API_KEY", HIDDEN, "environment"),
         ("WANDB_DOCKER", "nvcr.io/nvidia/nemo:25.07", "env.toml [cluster]"),
         ("WANDB_SHIM_INPUTS", "data:v1,base:latest", "env.toml [wandb]"),
+        ("WANDB_SHIM_TENSORBOARD", "on", "env.toml [wandb]"),
         ("WANDB_SHIM_LOG", "info", "environment"),
         ("HF_TOKEN", HIDDEN, "env.toml [cluster]"),
         ("N", "3", "env.toml [cluster]"),
