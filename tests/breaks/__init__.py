@@ -1,0 +1,8 @@
+"""The rules that `make break` takes out of the code, one at a time, by what they are about."""
+
+from __future__ import annotations
+
+from tests.breaks import checkpoints, core, image, launcher
+from tests.breaks.row import Break
+
+BREAKS: tuple[Break, ...] = (*core.BREAKS, *checkpoints.BREAKS, *image.BREAKS, *launcher.BREAKS)

@@ -1,0 +1,71 @@
+"""The launcher, and secrets."""
+
+from __future__ import annotations
+
+from tests.breaks.row import Break
+
+BREAKS = (
+    Break(
+        "a key lies in no file of nemo-run",
+        "launcher/environment.py",
+        "for item in self.variables if item.name not in contract.SECRETS}",
+        "for item in self.variables}",
+        "tests/integration/test_launcher_local.py::test_a_local_task_is_one_run_and_its_key_lies_in_no_file[script-train.py-environment]",
+    ),
+    Break(
+        "a container's inspection shows no key",
+        "launcher/secrets.py",
+        'return Delivery({contract.API_KEY_FILE: MOUNTED_FILE}, {"volumes": [*fields.get("volumes", ()), volume]})',
+        "return Delivery({contract.API_KEY: key.value})",
+        "tests/integration/test_launcher_docker.py::test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key",
+    ),
+    Break(
+        "a Slurm job's script and log have no key",
+        "launcher/secrets.py",
+        "return Delivery({contract.API_KEY_FILE: path}, added)",
+        "return Delivery({contract.API_KEY: key.value}, added)",
+        "tests/integration/test_launcher_slurm.py::test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere",
+    ),
+    Break(
+        "a requeued Slurm job finds its key again",
+        "launcher/secrets.py",
+        "&& ! wandb_shim_comes_back; then",
+        "; then",
+        "tests/integration/test_launcher_slurm.py::test_a_job_that_fails_twice_keeps_its_key_for_the_retry_and_no_longer",
+    ),
+    Break(
+        "a Slurm job's key goes with it",
+        "launcher/secrets.py",
+        "rm -rf -- @FOLDER@",
+        "true",
+        "tests/integration/test_launcher_slurm.py::test_a_job_that_is_cancelled_leaves_no_key",
+    ),
+    Break(
+        "the key stays out of the job's environment",
+        "shim/run.py",
+        "settings.api_key = key",
+        'settings.api_key = os.environ["WANDB_API_KEY"] = key',
+        "tests/integration/test_launcher_docker.py::test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key",
+    ),
+    Break(
+        "a shell leaves values alone",
+        "launcher/executors.py",
+        "if value and _NO_QUOTES_NEEDED.issuperset(value):",
+        "if value:",
+        "tests/integration/test_launcher_executors.py::test_slurm_exports_every_value_unchanged",
+    ),
+    Break(
+        "nemo-run's templates leave values alone",
+        "launcher/executors.py",
+        'value.replace("$", "$$")',
+        "value",
+        "tests/integration/test_launcher_local.py::test_a_local_task_is_one_run_and_its_key_lies_in_no_file[script-train.py-environment]",
+    ),
+    Break(
+        "a Ray driver may copy its variables into a runtime_env of its own",
+        "launcher/ray.py",
+        '**environment.public, OVERRIDE: "1"}',
+        "**environment.public}",
+        "tests/integration/test_launcher_ray.py::test_a_submitted_job_is_one_run_and_ray_never_shows_the_key",
+    ),
+)
