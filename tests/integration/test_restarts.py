@@ -68,7 +68,8 @@ def test_a_job_that_is_started_again_goes_on_with_its_run(
     job.write("train.py", GOES_ON)
     assert job.run(python_of("wandb"), "train.py", environ=first, check=False).returncode == 1
     assert job.server.run().state == "failed"
-    job.run(python_of("wandb"), "train.py", environ=again)
+    done = job.run(python_of("wandb"), "train.py", environ=again)
+    assert done.stderr.count("continued: what is logged again for its earlier steps, W&B drops") == 1
     run = job.server.run()
     assert (run.display_name, run.state, [row["_step"] for row in run.history]) == ("mine", "finished", [*range(6)])
 
@@ -101,6 +102,10 @@ def test_offline_a_job_that_is_started_again_has_one_run_id(job: Job) -> None:
         job.run(python_of("wandb"), "train.py", environ={**SLURM, "WANDB_MODE": "offline"}, check=False)
     logs = list(job.directory.glob("wandb/offline-run-*/run-*.wandb"))
     assert (len(logs), len({log.name for log in logs}), job.server.runs) == (2, 1, [])
+    wandb = python_of("wandb").with_name("wandb")
+    job.run(wandb, "sync", *sorted(str(log.parent) for log in logs), shim=False)
+    run = job.server.run()
+    assert (run.display_name, [row["_step"] for row in run.history], run.state) == ("mine", [*range(6)], "finished")
 
 
 # Two of these at once wait for each other.
