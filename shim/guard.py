@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from . import claims, environment, log, state
@@ -42,6 +42,7 @@ class Guard:
     """Ends one run, once, whichever way the process ends.
 
     Args:
+        wandb: The package.
         run: The open `wandb.Run`.
         main_frame: The frame of `__main__`.
         hooks: What wandb has put into the interpreter.
@@ -50,8 +51,15 @@ class Guard:
     """
 
     def __init__(
-        self, run: Any, main_frame: FrameType | None, hooks: WandbHooks, *, after_failure: bool = False
+        self,
+        wandb: ModuleType,
+        run: Any,
+        main_frame: FrameType | None,
+        hooks: WandbHooks,
+        *,
+        after_failure: bool = False,
     ) -> None:
+        self._wandb = wandb
         self._after_failure = after_failure
         self._run = run
         self._hooks = hooks
@@ -101,7 +109,7 @@ class Guard:
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:
             os.write(self._write, _AT_EXIT)
-            _wait_in_this_thread(sys.modules[type(self._run).__module__])
+            _wait_in_this_thread(self._wandb.sdk.wandb_run)
             self._finish(self._exit_state.code())
             if self._after_failure:
                 self._hooks.forget()
@@ -132,7 +140,7 @@ class Guard:
         if finish is not None:
             finish.wait()
         with contextlib.suppress(SystemExit):  # the service's exit code is no concern of the script's
-            sys.modules["wandb"].teardown(exit_code=code)
+            self._wandb.teardown(exit_code=code)
 
     def _finish_when_asked(self) -> None:
         self._finish(self._asked.get())

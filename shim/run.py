@@ -83,7 +83,7 @@ def join_at_start() -> None:
         hooks.take_out()
     joined = OpenRun(wandb, run, before, hooks)
     _wrap_init(wandb)
-    Guard(run, _main_frame(), hooks).arm()
+    Guard(wandb, run, _main_frame(), hooks).arm()
     log.info(f"this node's machine joins {run.entity}/{run.project}/{run.id}")
 
 
@@ -185,7 +185,7 @@ def _open(wandb: ModuleType) -> None:
     wandb_attach.offer(run)
     wandb_init.use_inputs(run)
     state.publish(run)
-    Guard(run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()
+    Guard(wandb, run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()
     _announce(run, outlook)
 
 

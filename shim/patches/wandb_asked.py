@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -52,13 +51,14 @@ class Before:
     """
 
     def __init__(self, wandb: ModuleType) -> None:
+        self._wandb = wandb
         settings = global_settings(wandb)
         self.environ = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
         self.settings = {name: getattr(settings, name, None) for name in _GLOBAL}
 
     def changed(self) -> dict[str, Any]:
         """What the script has said since by other means than arguments, as arguments of init."""
-        singleton = global_settings(sys.modules["wandb"])
+        singleton = global_settings(self._wandb)
         found = {
             _SETTINGS.get(name, name): value
             for name, before in self.settings.items()
@@ -73,8 +73,8 @@ class Before:
 
 def global_settings(wandb: ModuleType) -> Any:
     """The settings of this process. Not by `wandb.setup`, which starts wandb's service where it does not run."""
-    module = wandb.sdk.wandb_setup
-    return (module.singleton() or module.setup()).settings
+    singleton = getattr(wandb.sdk.wandb_setup, "singleton", lambda: None)()
+    return (singleton or wandb.setup()).settings
 
 
 def id_to_resume(wandb: ModuleType) -> str | None:
@@ -86,7 +86,9 @@ def id_to_resume(wandb: ModuleType) -> str | None:
         return None
 
 
-def by_call(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def by_call(
+    wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
     """What the call itself says.
 
     Raises:
@@ -96,7 +98,7 @@ def by_call(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping
     asked = {name: value for name, value in given.items() if value is not None}
     settings = asked.pop("settings", None)
     if isinstance(settings, Mapping):
-        sys.modules["wandb"].Settings(**settings)
+        wandb.Settings(**settings)
     elif settings is not None:
         settings = {name: getattr(settings, name) for name in getattr(settings, "model_fields_set", ())}
     for name, value in (settings or {}).items():

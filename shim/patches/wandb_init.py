@@ -15,8 +15,8 @@ import contextlib
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from .. import environment, log, run
@@ -37,7 +37,7 @@ def apply(module: Any) -> None:
 
     @functools.wraps(original)
     def init(*args: Any, **kwargs: Any) -> Any:
-        return _init(original, args, kwargs)
+        return _init(module, original, args, kwargs)
 
     init.__module__ = module.__name__
     init._is_of_wandb_shim = True  # type: ignore[attr-defined]
@@ -60,9 +60,9 @@ def use_inputs(opened: Any) -> None:
         log.warn(f"{environment.INPUTS} was not taken: {type(error).__name__}: {error}")
 
 
-def _init(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     mine, opened = run.current, run.current or run.joined
-    said = wandb_asked.by_call(original, args, kwargs)
+    said = wandb_asked.by_call(wandb, original, args, kwargs)
     changed = opened.changed() if opened is not None and opened.pid == os.getpid() else {}
     asked = {**changed, **said}
     # For wandb's own init, since it has read its variables before the script set them.
@@ -72,7 +72,7 @@ def _init(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     if run.joined is not None and not run.joined.finished:
         run.joined.run.finish()  # wandb would take it for the script's own
     if mine is None or mine.finished:
-        if environment.ATTACH in os.environ and (joined := _join_as_child(asked)) is not None:
+        if environment.ATTACH in os.environ and (joined := _join_as_child(wandb, asked)) is not None:
             return joined
         native = original(*args, **kwargs)
         if mine is None:
@@ -96,11 +96,11 @@ def _init(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     return run_of_job
 
 
-def _join_as_child(asked: dict[str, Any]) -> Any | None:
+def _join_as_child(wandb: ModuleType, asked: dict[str, Any]) -> Any | None:
     """The run of the process that started this one, where this call is to get it."""
     if any(asked.get(name) for name in (*_ANOTHER_RUN, "reinit")):
         return None
-    joined = wandb_attach.take(sys.modules["wandb"])
+    joined = wandb_attach.take(wandb)
     if joined is not None:
         _merge(joined, wandb_asked.config_of(asked), asked)
     return joined
