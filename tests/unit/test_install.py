@@ -26,13 +26,13 @@ def constants_of(source: str) -> dict[str, object]:
 
 
 def test_a_virtual_environment_is_told_from_its_base() -> None:
-    assert interpreter("/work/venv").is_virtual
+    assert interpreter("/app/venv").is_virtual
     assert not interpreter("/usr").is_virtual
 
 
 def test_the_home_is_in_opt_as_soon_as_one_base_interpreter_is_named() -> None:
-    venv, base = interpreter("/work/venv"), interpreter("/usr")
-    assert install.default_home([venv, interpreter("/work/other")]) == Path("/work/venv/share/wandb-shim")
+    venv, base = interpreter("/app/venv"), interpreter("/usr")
+    assert install.default_home([venv, interpreter("/app/other")]) == Path("/app/venv/share/wandb-shim")
     assert install.default_home([venv, base]) == install.default_home([base]) == Path("/opt/wandb-shim")
 
 

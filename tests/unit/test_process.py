@@ -59,7 +59,7 @@ TRAINING_LINES = (
     "python -u pretrain_gpt.py --tensor-model-parallel-size 2 --data-cache-path /c --wandb-project w",
     # NeMo-RL: `uv run` becomes these.
     "python examples/run_grpo_math.py --config examples/configs/grpo.yaml cluster.gpus_per_node=8",
-    "/root/.cache/uv/environments-v2/x/bin/python ./examples/run_sft.py",
+    "/home/me/.cache/uv/environments-v2/x/bin/python ./examples/run_sft.py",
     # DeepSpeed's and Lightning's ranks, submitit's task, mpi4py's.
     "python -u train.py --local_rank=0 --deepspeed ds.json",
     "python -m openrlhf.cli.train_sft --local_rank=0",
@@ -97,7 +97,7 @@ LAUNCHER_LINES = (
     "python /apps/pytorch/2.9/bin/torchrun train.py",  # a module of an HPC site, on another python
     *("python -m composer.cli.launcher -n 2 train.py", "python -m paddle.distributed.launch train.py"),
     *("python -m lightning.fabric.cli run train.py", "python -m torch.backends.xeon.run_cpu train.py"),
-    "python /root/.vscode-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy/launcher 4711 -- train.py",
+    "python /home/me/.vscode-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy/launcher 4711 -- train.py",
 )
 
 TOOL_LINES = (
@@ -121,7 +121,7 @@ TOOL_LINES = (
         "python -m pybind11 --includes",
     ),
     *("python -m coverage run -m pytest", "python -m coverage report", "python -m cProfile -m pytest"),
-    "python /root/.vscode-server/extensions/ms-python.python-1/python_files/interpreterInfo.py",
+    "python /home/me/.vscode-server/extensions/ms-python.python-1/python_files/interpreterInfo.py",
     *("python /usr/lib/command-not-found -- foo", "python /bin/pip3 list"),
     "python /usr/lib/python3/dist-packages/pip/__main__.py list",
     *("python train.py --help", "python train.py sub -h", "python train.py --version", "python train.py --helpfull"),
