@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -66,7 +67,8 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
     changed = opened.changed() if opened is not None and opened.pid == os.getpid() else {}
     asked = {**changed, **said}
     # For wandb's own init, since it has read its variables before the script set them.
-    kwargs = {**{name: value for name, value in changed.items() if name not in said}, **kwargs}
+    taken = {*said, *[*inspect.signature(original).parameters][: len(args)]}
+    kwargs = {**{name: value for name, value in changed.items() if name not in taken}, **kwargs}
     if asked.get("mode") == "disabled":
         return original(*args, **kwargs)
     if run.joined is not None and not run.joined.finished:
@@ -86,8 +88,8 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
         log.warn(f"the script asks for a run of its own ({other}): the one opened before it is finished")
         mine.hand_over()
         mine.run.finish()
-        if asked.get("resume") in (True, "auto") and mine.resumable is not None:
-            kwargs.setdefault("id", mine.resumable)
+        if asked.get("resume") in (True, "auto") and asked.get("id") is None and "id" not in taken:
+            kwargs["id"] = mine.resumable
         return original(*args, **kwargs)
     config = wandb_asked.config_of(asked)
     run_of_job = mine.hand_over(bind=asked.get("reinit") != "create_new")
@@ -148,11 +150,13 @@ def _merge(opened: Any, config: Any, asked: dict[str, Any]) -> None:
 
 def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
     kept = []
-    names = (("project", environment.PROJECT), ("entity", environment.ENTITY), ("mode", environment.MODE))
-    for name, variable in names:
-        value, has = asked.pop(name, None), getattr(opened._settings, name)
+    for name, variable in (("project", environment.PROJECT), ("entity", environment.ENTITY)):
+        value, has = asked.pop(name, None), getattr(opened, name)
         if value not in (None, has):
             kept.append(f"{name} {has!r} ({variable}) instead of {value!r}")
+    mode = asked.pop("mode", None)
+    if mode is not None and (mode in ("offline", "dryrun")) != opened.offline:
+        kept.append(f"mode {'offline' if opened.offline else 'online'!r} ({environment.MODE}) instead of {mode!r}")
     if kept:
         log.warn(f"the run stays in {' and '.join(kept)}; {environment.INIT}=defer lets the script decide")
     rest = {name for name, value in asked.items() if value not in (False, None)} - _WITHOUT_CONTENT - {*_ANOTHER_RUN}

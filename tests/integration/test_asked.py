@@ -68,6 +68,20 @@ run.log({"x": 1})
     assert (run.display_name, run.config["lr"], run.summary["x"], run.state) == ("named", 1, 1, "finished")
 
 
+def test_an_argument_of_none_does_not_hide_a_variable(job: Job) -> None:
+    script = "import os\nos.environ.update(WANDB_RUN_ID='mine', WANDB_JOB_TYPE='j')\nimport wandb\n"
+    job.write("train.py", script + "run = wandb.init(None, 'proj', name=None)\nassert run.id == 'mine'\n")
+    job.run(python_of("wandb-3.12"), "train.py")
+    (run,) = [run for run in job.server.runs if run.id == "mine"]
+    assert run.state == "finished"
+
+
+def test_online_in_an_online_job_is_no_matter(job: Job) -> None:
+    job.write("train.py", "import wandb\nwandb.init(mode='online', name='n')\n")
+    done = job.run(python_of("wandb-3.12"), "train.py")
+    assert "instead of" not in done.stderr
+
+
 def test_offline_where_the_job_is_online_is_named_in_one_line(job: Job) -> None:
     job.write("train.py", "import wandb\nwandb.init(mode='offline')\n")
     done = job.run(python_of("wandb-3.12"), "train.py")
