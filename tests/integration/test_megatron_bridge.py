@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import stall
+from tests.comparing import configured
 from tests.environments import python_of
 from tests.integration.test_nemo_rl import committed
 from tests.jobs import Job
@@ -17,6 +20,10 @@ from tests.wandb_server import Artifact, Fault
 MEGATRON = Path(__file__).parent / "megatron"
 # Seconds that the hook may keep the ranks waiting: the quickest of a few saves, and the slowest on a busy machine.
 BUDGET_S, BUDGET_BUSY_S = 0.005, 0.5
+
+ADDRESS = re.compile("0x[0-9a-f]+")
+# Figures of Megatron's that are another each time.
+TIMES = re.compile("time|_runtime|throughput|second|memory|mem-", re.IGNORECASE)
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def pretrain(job: Job, *options: str, ranks: int = 1, **environ: str) -> str:
+def pretrain(job: Job, *options: str, ranks: int = 1, shim: bool = True, **environ: str) -> str:
     """Train, and return what was said on stderr. `pretrain.py` knows nothing of the shim or of W&B."""
     python = python_of("megatron")
     command = [str(python), str(MEGATRON / "pretrain.py")]
@@ -45,7 +52,8 @@ def pretrain(job: Job, *options: str, ranks: int = 1, **environ: str) -> str:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": free_port(),
         }
-    done = job.run(*command, "--save", "ckpts", *options, environ={**environ, "OMP_NUM_THREADS": "1"}, timeout=280)
+    environ["OMP_NUM_THREADS"] = "1"
+    done = job.run(*command, "--save", "ckpts", *options, shim=shim, environ=environ, timeout=280)
     assert done.stdout.count("trained\n") == ranks
     return done.stderr
 
@@ -104,6 +112,23 @@ def test_one_rank_logs_checkpoints_metrics_and_what_it_resumes_from(job: Job) ->
     assert (second.used_artifacts, second.logged_artifacts) == (["ckpts:v1"], ["ckpts:v2"])
     check_metrics(job, [3], index=1)
     check_save_dir(job)
+
+
+@pytest.mark.xdist_group("pretrain-1")
+def test_a_recipe_that_has_wandb_on_logs_the_same_with_and_without_the_shim(job: Job) -> None:
+    options = ("--steps", "2", "--wandb-project", "theirs", "--wandb-exp-name", "mine", "--tensorboard-dir", "tb")
+    pretrain(job, *options, shim=False)
+    shutil.rmtree(job.directory / "ckpts")
+    pretrain(job, *options)
+    native, run = job.server.runs
+    for rows in zip(native.history, run.history, strict=True):
+        before, after = ({name: row[name] for name in row if not TIMES.search(name)} for row in rows)
+        assert after == before
+    # Objects are there as they print, with their addresses.
+    ours, theirs = (json.dumps(configured(one), sort_keys=True) for one in (run, native))
+    assert json.loads(ADDRESS.sub("", ours)) == json.loads(ADDRESS.sub("", theirs))
+    assert (run.display_name, run.state, len(run.history)) == (native.display_name, native.state, 2)
+    assert (native.project, run.project) == ("theirs", "proj")
 
 
 @pytest.mark.xdist_group("pretrain-2")

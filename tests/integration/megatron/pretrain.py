@@ -14,6 +14,8 @@ def main():
     parser.add_argument("--asynchronous", action="store_true")
     parser.add_argument("--most-recent-k", type=int, default=-1)
     parser.add_argument("--tensorboard-dir")
+    parser.add_argument("--wandb-project")
+    parser.add_argument("--wandb-exp-name")
     parser.add_argument("--lr", type=float, default=1e-3)
     options = parser.parse_args()
 
@@ -49,7 +51,10 @@ def main():
             **{"reset_position_ids": False, "reset_attention_mask": False, "eod_mask_loss": False},
             **{"dataloader_type": "single", "skip_getting_attention_mask_from_dataset": True, "pin_memory": False},
         ),
-        logger=config.LoggerConfig(log_interval=1, tensorboard_dir=options.tensorboard_dir),
+        logger=config.LoggerConfig(
+            **{"log_interval": 1, "tensorboard_dir": options.tensorboard_dir},
+            **{"wandb_project": options.wandb_project, "wandb_exp_name": options.wandb_exp_name},
+        ),
         tokenizer=TokenizerConfig(tokenizer_type="NullTokenizer", vocab_size=127),
         checkpoint=config.CheckpointConfig(
             **{"save": options.save, "load": options.load, "save_interval": 1, "ckpt_format": "torch_dist"},
