@@ -46,7 +46,7 @@ def take(run_id: str, environ: Mapping[str, str], directory: str) -> str:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a forked child does not hold it
-        except OSError:
+        except (BlockingIOError, PermissionError):  # which of them, the system chooses (fcntl(2))
             os.close(descriptor)
             return "another process of this job runs the same command line"
         _lock = descriptor, path

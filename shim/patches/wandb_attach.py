@@ -88,7 +88,9 @@ def take(wandb: Any) -> Any | None:
     global _attached
     if _attached is not None and _attached[0] == os.getpid():
         return None if _attached[1]._is_finished else _attached[1]
-    offered = json.loads(os.environ.get(environment.ATTACH, "{}"))
+    offered: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # not written by `offer`
+        offered = json.loads(os.environ.get(environment.ATTACH, "{}"))
     if offered.get("machine") != os.uname().nodename or not _is_child_of(offered["owner"]):
         return None
     if not claim(offered["claim"]):
