@@ -169,9 +169,9 @@ def _open(wandb: ModuleType) -> None:
     from .patches import wandb_attach, wandb_init
 
     before = dict(vars(wandb))
-    resumable = wandb_asked.id_to_resume(wandb)
     hooks = WandbHooks()  # before anything else of wandb: the service that it starts brings them, too
     try:
+        resumable = wandb_asked.id_to_resume(wandb)
         run, outlook = _online_or_offline(wandb)
     except BaseException:
         hooks.forget()  # its last words would be the script's output
