@@ -95,13 +95,14 @@ def take(wandb: Any) -> Any | None:
         return None
     if not claim(offered["claim"]):
         return None
-    inherited = os.environ.setdefault(SERVICE, offered["service"])
+    inherited = SERVICE in os.environ
+    os.environ.setdefault(SERVICE, offered["service"])
     try:
         run = wandb._attach(offered["run"])
     except Exception as error:
         log.info(f"this child could not join the job's run, it gets one of its own: {type(error).__name__}: {error}")
-        if inherited is offered["service"]:
-            del os.environ[SERVICE]
+        if not inherited:
+            del os.environ[SERVICE]  # wandb would look for that service, and fail
         return None
     _attached = os.getpid(), run
     for name in ("finish", "_finish"):  # what `with` calls, from 0.31 the second

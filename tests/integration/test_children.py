@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from tests.environments import python_of
@@ -68,6 +70,24 @@ def test_what_a_helper_program_starts_is_not_a_child_of_the_owner(job: Job) -> N
     job.run(python_of("wandb-3.12"), "train.py", timeout=90)
     ours, other = job.server.runs
     assert (ours.history, other.project, len(other.history)) == ([], "theirs", 3)
+
+
+LOSES_THE_SERVICE = """\
+import json, os
+offered = json.loads(os.environ["WANDB_SHIM_ATTACH"])
+del os.environ["WANDB_SERVICE"]
+os.environ["WANDB_SHIM_ATTACH"] = json.dumps({**offered, "service": offered["service"].replace("unix", "nowhere")})
+"""
+
+
+def test_a_child_that_cannot_join_gets_a_run_of_its_own(job: Job) -> None:
+    job.write(
+        "train.py", CHILDREN.replace("    for number", textwrap.indent(LOSES_THE_SERVICE, "    ") + "    for number")
+    )
+    done = job.run(python_of("wandb-3.12"), "train.py", "spawn", "1", timeout=90, check=False)
+    assert done.stdout == "child 0 ended with 0\n", done.stderr
+    ours, child = job.server.runs
+    assert (ours.history, child.display_name, len(child.history)) == ([], "of child 0", 3)
 
 
 SPAWN = """\
