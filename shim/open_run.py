@@ -24,12 +24,20 @@ class OpenRun:
         pid: The process whose run this is; a forked child has none.
     """
 
-    def __init__(self, wandb: ModuleType, run: Any, before: dict[str, Any], hooks: WandbHooks) -> None:
+    def __init__(
+        self,
+        wandb: ModuleType,
+        run: Any,
+        before: dict[str, Any],
+        hooks: WandbHooks,
+        *,
+        resumable: str | None = None,
+    ) -> None:
         self.wandb = wandb
         self.run = run
         self._hooks = hooks
         self.handed_over = False
-        self.resumable: str | None = None
+        self.resumable = resumable
         self.pid = os.getpid()
         self._before = wandb_asked.Before(wandb)
         self._changed: dict[str, Any] | None = None

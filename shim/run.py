@@ -179,8 +179,7 @@ def _open(wandb: ModuleType) -> None:
         raise
     finally:
         hooks.take_out()
-    current = OpenRun(wandb, run, before, hooks)
-    current.resumable = resumable
+    current = OpenRun(wandb, run, before, hooks, resumable=resumable)
     wandb_init.apply(wandb)
     wandb_attach.offer(run)
     wandb_init.use_inputs(run)

@@ -110,9 +110,13 @@ def _forget_the_dead() -> None:
                 os.unlink(path)
 
 
+def _place() -> str:
+    return os.path.join(PLACE, f"{_PREFIX}{os.getuid()}")
+
+
 def path_for(name: str) -> str:
     """Where this user's file of that name lies."""
-    return os.path.join(PLACE, f"{_PREFIX}{os.getuid()}", name)
+    return os.path.join(_place(), name)
 
 
 def make_place() -> None:
@@ -121,17 +125,17 @@ def make_place() -> None:
     Raises:
         OSError: It cannot be made, or belongs to somebody else.
     """
-    directory = path_for("")
+    directory = _place()
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
-    if os.path.islink(directory.rstrip("/")) or os.stat(directory).st_uid != os.getuid():
+    if os.path.islink(directory) or os.stat(directory).st_uid != os.getuid():
         raise PermissionError(f"{directory} belongs to somebody else")
 
 
 def leave_place() -> None:
     """Take this user's directory away, where nothing is left in it."""
     with contextlib.suppress(OSError):
-        os.rmdir(path_for(""))
+        os.rmdir(_place())
 
 
 def _file_of(pid: int) -> str:

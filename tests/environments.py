@@ -74,9 +74,8 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     # Releases that differ in what the shim touches. 0.23.1: client IDs from the seeded random; 0.25.1: equal
     # ones in forked children.
     "wandb-0.19.11": Packages(("wandb==0.19.11", "tensorboard", "tensorboardX", WRAPT)),
-    "wandb-0.21.4": Packages(
-        ("wandb==0.21.4", "pydantic<2.12", "tensorboard", "tensorboardX", WRAPT)
-    ),  # newer: its import warns on stderr
+    # With a newer pydantic its import warns on stderr.
+    "wandb-0.21.4": Packages(("wandb==0.21.4", "pydantic<2.12", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.23.1": Packages(("wandb==0.23.1", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.25.1": Packages(("wandb==0.25.1", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.28.2": Packages(("wandb==0.28.2", "tensorboard", "tensorboardX", WRAPT)),

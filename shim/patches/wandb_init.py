@@ -84,7 +84,7 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
         if asked.get("reinit") in (True, "finish_previous", "create_new"):
             return original(*args, **kwargs)
         asked = said
-    if not mine.handed_over and (other := _names_another_run(asked, mine)):
+    elif other := _names_another_run(asked, mine):
         log.warn(f"the script asks for a run of its own ({other}): the one opened before it is finished")
         mine.hand_over()
         mine.run.finish()

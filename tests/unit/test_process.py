@@ -156,9 +156,9 @@ CHILD_LINES = (
 INTERACTIVE_LINES = (
     *("python", "python -q", "python -", "python -i train.py", "python -im pkg.train", "python -m pdb train.py"),
     *("python -m IPython", "python -m jupyterlab", "python -m notebook", "python -m jupyterhub.singleuser"),
-    "python -m ipykernel_launcher -f /root/kernel.json",
-    "python -Xfrozen_modules=off -m ipykernel_launcher --f=/root/kernel.json",
-    "python /venv/lib/python3.12/site-packages/ipykernel_launcher.py -f /root/kernel.json",
+    "python -m ipykernel_launcher -f /home/me/kernel.json",
+    "python -Xfrozen_modules=off -m ipykernel_launcher --f=/home/me/kernel.json",
+    "python /venv/lib/python3.12/site-packages/ipykernel_launcher.py -f /home/me/kernel.json",
     *("python -m idlelib", "python -m papermill in.ipynb out.ipynb"),
 )
 
