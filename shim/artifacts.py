@@ -173,11 +173,10 @@ class Committer:
 
     def _done(self, key: tuple[str, int], problem: str = "") -> None:
         with self._changed:
-            known = key in self._given_up
+            if problem and key not in self._given_up:
+                log.warn(problem)  # before the end of the run, which waits for this key, may end the process
             self._pending.pop(key, None)
             self._changed.notify_all()
-        if problem and not known:
-            log.warn(problem)
 
 
 def _work(queue: SimpleQueue[Callable[[], None]]) -> None:

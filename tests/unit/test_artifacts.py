@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shim import artifacts, install
+from shim import artifacts, install, log
 from shim.artifacts import Committer
 from shim.checkpoint import JOURNAL, Checkpoint, note, uncommitted
 
@@ -143,6 +143,13 @@ def test_a_checkpoint_that_cannot_be_made_an_artifact_is_one_warning(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)  # not installed, whatever this interpreter has
     monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    warn = log.warn
+
+    def warn_slowly(message: str) -> None:  # whoever waits for the end must find the line there nevertheless
+        time.sleep(0.2)
+        warn(message)
+
+    monkeypatch.setattr(log, "warn", warn_slowly)
     committer, first = Committer(), checkpoint(tmp_path, 1)
     assert committer.commit(first, run=None)
     assert not committer.commit(first, run=None)
