@@ -15,7 +15,6 @@ import inspect
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -24,6 +23,7 @@ from typing import Any, NoReturn
 
 from . import claims, environment, log, state
 from .exit_state import SIGNAL_BASE, ExitState
+from .open_run import wait_for_what_is_under_way
 from .sigterm import SilentSigterm
 from .wandb_hooks import WandbHooks
 
@@ -136,11 +136,9 @@ class Guard:
             self._run.finish(exit_code=code)
             return
         # The script has asked for the run and leaves its end to wandb: its service says the last words, on stdout.
-        finish = sys.modules.get(f"{__package__}.patches.wandb_finish")
-        if finish is not None:
-            finish.wait()
+        wait_for_what_is_under_way()
         with contextlib.suppress(SystemExit):  # the service's exit code is no concern of the script's
-            self._wandb.teardown(exit_code=code)
+            self._wandb.sdk.teardown(exit_code=code)
 
     def _finish_when_asked(self) -> None:
         self._finish(self._asked.get())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ class OpenRun:
         run: The `wandb.Run`.
         handed_over: Whether the script has asked for it.
         resumable: The run that the script's resume="auto" would go on with, if any.
+        torn_down: Whether the script has called `wandb.teardown`, after which nothing reaches wandb's service.
         pid: The process whose run this is; a forked child has none.
     """
 
@@ -38,6 +40,7 @@ class OpenRun:
         self._hooks = hooks
         self.handed_over = False
         self.resumable = resumable
+        self.torn_down = False
         self.pid = os.getpid()
         self._before = wandb_asked.Before(wandb)
         self._changed: dict[str, Any] | None = None
@@ -51,14 +54,28 @@ class OpenRun:
     @property
     def finished(self) -> bool:
         """Whether the run has ended, by whomever; to a forked child it is as good as that."""
-        return self.pid != os.getpid() or bool(getattr(self.run, "_is_finished", False))
+        return self.pid != os.getpid() or self.torn_down or bool(getattr(self.run, "_is_finished", False))
 
     def changed(self) -> dict[str, Any]:
         """What the script said between the opening and its first init by variables and `wandb.setup`, as arguments."""
+        if self.torn_down:
+            return {}  # wandb reads them anew
         if self._changed is None:
             return self._before.changed()
         now = self._before.changed()  # what has changed again since is wandb's to read, or not
         return {name: value for name, value in self._changed.items() if now.get(name) == value}
+
+    def give_way(self) -> None:
+        """End the run for another one that the script wants, without a word of wandb's."""
+        self.handed_over = True
+        self._changed = self._before.changed()
+        self._hooks.put_back()
+        self.run.finish()
+
+    def tear_down(self) -> None:
+        """Know that wandb's service takes nothing more."""
+        self.torn_down = True
+        self.run._is_finished = True
 
     def hand_over(self, *, bind: bool = True) -> Any:
         """Show the run to the script, as if its own `wandb.init` had opened it, and let wandb talk as it would."""
@@ -73,3 +90,10 @@ class OpenRun:
             with contextlib.suppress(Exception):  # what it prints at its start is no reason to fail
                 self.run._header()
         return self.run
+
+
+def wait_for_what_is_under_way() -> None:
+    """Let checkpoints reach the run before wandb's service ends, as the end of a run does (patches/wandb_finish.py)."""
+    finish = sys.modules.get(f"{__package__}.patches.wandb_finish")
+    if finish is not None:
+        finish.wait()

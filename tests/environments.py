@@ -113,7 +113,8 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "launcher": Packages((NEMO_RUN.replace("==", "[skypilot,ray,kubeflow]=="), LEPTON_PIN, "wandb==0.26.1", "tomli")),
     "peers": Packages(("ddtrace==4.16.0", "newrelic==14.1.0", "coverage==7.17.3", WANDB, WRAPT)),
     "ddtrace": Packages(("ddtrace==4.16.0", WANDB, WRAPT), minor="3.11"),  # the peer that images come with
-    "server": Packages(("starlette>=0.40", "uvicorn>=0.32"), minor="3.11"),  # tests.wandb_server in a container
+    # tests.wandb_server, in a container
+    "server": Packages(("starlette>=0.40", "uvicorn>=0.32", "pyyaml>=6"), minor="3.11"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
 }

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import environment, log, run
-from ..open_run import OpenRun
+from ..open_run import OpenRun, wait_for_what_is_under_way
 from . import wandb_asked, wandb_attach, wandb_late
 
 # Arguments that name another run than the one that is open.
@@ -31,18 +31,21 @@ _WITHOUT_CONTENT = frozenset({"reinit", "anonymous", "force", "allow_val_change"
 
 
 def apply(module: Any) -> None:
-    """Wrap `wandb.init`; once. A plain function, which is pickled by its name as the original is."""
-    original = module.init
-    if hasattr(original, "_is_of_wandb_shim"):
-        return
+    """Wrap `wandb.init` and `wandb.teardown`; once. Plain functions, pickled by their names as the originals are."""
+    for name, ours in (("init", _init), ("teardown", _teardown)):
+        original = getattr(module, name)
+        if not hasattr(original, "_is_of_wandb_shim"):
+            setattr(module, name, _wrapped(module, original, ours))
 
+
+def _wrapped(module: Any, original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def init(*args: Any, **kwargs: Any) -> Any:
-        return _init(module, original, args, kwargs)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return ours(module, original, args, kwargs)
 
-    init.__module__ = module.__name__
-    init._is_of_wandb_shim = True  # type: ignore[attr-defined]
-    module.init = init
+    wrapper.__module__ = module.__name__
+    wrapper._is_of_wandb_shim = True  # type: ignore[attr-defined]
+    return wrapper
 
 
 def use_inputs(opened: Any) -> None:
@@ -80,14 +83,13 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
         if mine is None:
             use_inputs(native)
         return native
+    _leave_out_what_a_sweep_decides(mine.run, asked)
     if mine.handed_over:
         if asked.get("reinit") in (True, "finish_previous", "create_new"):
             return original(*args, **kwargs)
-        asked = said
+        asked = {name: value for name, value in asked.items() if name in said}
     elif other := _names_another_run(asked, mine):
-        log.warn(f"the script asks for a run of its own ({other}): the one opened before it is finished")
-        mine.hand_over()
-        mine.run.finish()
+        _give_way(mine, other)
         if asked.get("resume") in (True, "auto") and asked.get("id") is None and "id" not in taken:
             kwargs["id"] = mine.resumable
         return original(*args, **kwargs)
@@ -98,6 +100,29 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
     return run_of_job
 
 
+def _teardown(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Let the script end its own runs, and not the one that it has never asked for.
+
+    `wandb.agent(…, function)` does so before each trial, when it has set the trial's id.
+    """
+    opened = run.current or run.joined
+    if opened is None or opened.finished:
+        return original(*args, **kwargs)
+    if not opened.handed_over:
+        other = _names_another_run(opened.changed(), opened)
+        if not other:
+            return None
+        _give_way(opened, other)
+    wait_for_what_is_under_way()
+    opened.tear_down()
+    return original(*args, **kwargs)
+
+
+def _give_way(opened: OpenRun, other: str) -> None:
+    log.warn(f"the script asks for a run of its own ({other}): the one opened before it is finished")
+    opened.give_way()
+
+
 def _join_as_child(wandb: ModuleType, asked: dict[str, Any]) -> Any | None:
     """The run of the process that started this one, where this call is to get it."""
     if any(asked.get(name) for name in (*_ANOTHER_RUN, "reinit")):
@@ -106,6 +131,14 @@ def _join_as_child(wandb: ModuleType, asked: dict[str, Any]) -> Any | None:
     if joined is not None:
         _merge(joined, wandb_asked.config_of(asked), asked)
     return joined
+
+
+def _leave_out_what_a_sweep_decides(opened: Any, asked: dict[str, Any]) -> None:
+    """A trial's place and id are its agent's, as in wandb's own init (`clear_run_path_if_sweep_or_launch`)."""
+    if opened._settings.sweep_id or opened._settings.launch:
+        for name in ("project", "entity", "id"):
+            if asked.pop(name, None) not in (None, getattr(opened, name)):
+                log.warn(f"wandb.init({name}=…) has no effect in a sweep, as without the shim")
 
 
 def _names_another_run(asked: dict[str, Any], mine: OpenRun) -> str:

@@ -173,4 +173,27 @@ BREAKS = (
         "if False:",
         "tests/integration/test_untouched.py::test_a_wandb_of_the_scripts_own_is_what_it_imports",
     ),
+    Break(
+        "wandb.teardown ends no run that the script has not asked for",
+        "shim/patches/wandb_init.py",
+        "        if not other:\n            return None\n",
+        "",
+        "tests/integration/test_asked.py::test_teardown_ends_what_the_script_has_opened_and_no_more"
+        "[before init-wandb-3.12]",
+    ),
+    Break(
+        "an agent in the script finds no run in its trials' way",
+        "shim/patches/wandb_init.py",
+        '(("init", _init), ("teardown", _teardown))',
+        '(("init", _init),)',
+        "tests/integration/test_sweeps.py::test_an_agent_in_the_script_has_its_trials_and_one_line_says_that_the_jobs_run_ends"
+        "[wandb-3.12]",
+    ),
+    Break(
+        "a trial's id is its agent's",
+        "shim/patches/wandb_init.py",
+        "    _leave_out_what_a_sweep_decides(mine.run, asked)\n",
+        "",
+        "tests/integration/test_sweeps.py::test_a_trial_that_wandb_agent_starts_is_the_sweeps_run[wandb-3.12]",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.comparing import check_nothing_is_missing
 from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Run
@@ -165,3 +166,40 @@ def test_a_wrong_setting_is_an_error_as_ever(job: Job) -> None:
     job.write("train.py", script + "    print(type(error).__name__)\n")
     plain = job.run(python_of("wandb-3.12"), "train.py", shim=False)
     assert job.run(python_of("wandb-3.12"), "train.py").stdout == plain.stdout != ""
+
+
+# With the exit code of each.
+TEARDOWN = {
+    "before init": (
+        """
+import wandb
+wandb.setup()
+wandb.teardown()
+wandb.init(name="after", config={"lr": 1}).log({"loss": 1})
+""",
+        0,
+    ),
+    "between two": (
+        """
+import wandb
+wandb.init(name="before").log({"loss": 1})
+wandb.teardown()
+wandb.init(name="after", config={"lr": 1}).log({"loss": 2})
+raise SystemExit(3)
+""",
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("when", TEARDOWN)
+def test_teardown_ends_what_the_script_has_opened_and_no_more(job: Job, release: str, when: str) -> None:
+    program, code = TEARDOWN[when]
+    job.write("train.py", program)
+    plain, tracked = (job.run(python_of(release), "train.py", shim=shim, check=False) for shim in (False, True))
+    assert plain.returncode == tracked.returncode == code
+    runs = job.server.runs
+    for native, run in zip(runs[: len(runs) // 2], runs[len(runs) // 2 :], strict=True):
+        check_nothing_is_missing(native, run)
+    assert tracked.stderr.count("wandb-shim") == 1, tracked.stderr

@@ -39,6 +39,9 @@ class Mutations:
             "deleteArtifact": self.delete_artifact,
             "addAliases": self.add_aliases,
             "deleteAliases": self.delete_aliases,
+            "upsertSweep": self.schema.sweeps.upsert,
+            "createAgent": self.schema.sweeps.create_agent,
+            "agentHeartbeat": self.schema.sweeps.heartbeat,
             "markRunFilesUploaded": lambda _: {"__typename": "MarkRunFilesUploadedPayload", "success": True},
         }
         return {"__typename": "Mutation", **{name: taking_input(call) for name, call in resolvers.items()}}

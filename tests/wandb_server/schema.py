@@ -11,6 +11,7 @@ from tests.wandb_server.graphql import GraphQLError, Node
 from tests.wandb_server.nodes import connection, history_keys, stored_file
 from tests.wandb_server.records import Run
 from tests.wandb_server.store import Store, opaque_id
+from tests.wandb_server.sweeps import Sweeps
 
 
 class Schema:
@@ -20,6 +21,7 @@ class Schema:
         self.store = store
         self.base_url = base_url
         self.artifacts = ArtifactViews(self)
+        self.sweeps = Sweeps(self)
 
     def query(self) -> dict[str, Any]:
         """The root of all queries."""
@@ -111,6 +113,7 @@ class Schema:
             "run": run,
             "bucket": run,
             "runs": runs,
+            "sweep": lambda args: self.sweeps.view(self.sweeps.find(args["sweepName"])),
             "runCount": lambda args: len(runs(args)["edges"]),
             "artifact": artifact,
             "artifactCollectionMembership": membership,

@@ -41,6 +41,7 @@ class Store:
     runs: list[Run] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
     projects: dict[tuple[str, str], int] = field(default_factory=dict)
+    sweeps: dict[str, Any] = field(default_factory=dict)  # by name
     shared: dict[str, dict[str, SharedClient]] = field(default_factory=dict)  # by run, by client
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
