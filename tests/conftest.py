@@ -54,6 +54,15 @@ def clean_environment(tmp_path: Path) -> dict[str, str]:
     return {**environ, **INSTALLER_SETTINGS, "HOME": str(home)}
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start, also where the tests themselves run in the background.
+
+    A shell without job control starts background jobs with SIGINT ignored, and all their children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_running() -> Iterator[None]:
     """Fail the session if its tests leave processes behind; those, and no others, are ended.

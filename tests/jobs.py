@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +80,13 @@ class Job:
         if check and done.returncode:
             pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def run_together(
+        self, *command: str | Path, environs: Sequence[Mapping[str, str | None]]
+    ) -> list[subprocess.CompletedProcess[str]]:
+        """Run one command line several times at once, as the ranks of a job: under these changes to the variables."""
+        with ThreadPoolExecutor(len(environs)) as pool:
+            return list(pool.map(lambda environ: self.run(*command, environ=environ), environs))
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
         if function is None or function.__code__.co_varnames[: function.__code__.co_argcount] != parameters:
             missing.append(f"no {name}({', '.join(parameters)})")
             continue
-        replacement = partial(_HOOKS[name], parameters=parameters, liveness=liveness)
+        replacement = partial(_called, parameters=parameters, liveness=liveness)
         setattr(module, name, wrapt.FunctionWrapper(function, replacement))
     if missing:
         liveness.unknown(f"{module.__name__} has {' and '.join(missing)}, and is left as it is")
@@ -87,7 +87,7 @@ class NoWriter:
         return lambda *args, **kwargs: None
 
 
-def _on_save(
+def _called(
     original: Callable[..., Any],
     instance: object,
     args: tuple[Any, ...],
@@ -96,49 +96,40 @@ def _on_save(
     parameters: tuple[str, ...],
     liveness: Liveness,
 ) -> Any:
-    liveness.called()
+    """In place of either hook: do what it is for in the background, or let it do so where there is no run of ours."""
     given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+    saved = "save_dir" in parameters
+    if saved:
+        liveness.called()
     run = _run_of(given.get("wandb_writer"))
     if run is None:
         return original(*args, **kwargs)
     try:
-        path, save_dir = _directory_of(given["checkpoint_path"]), given["save_dir"]
-        if os.path.exists(path):  # a local, non-persistent checkpoint of 0.3.0 is not on disk
-            artifacts.committer.settle()  # `most_recent_k` deletes older ones as soon as this returns
-            artifacts.committer.recover(os.path.dirname(path), run)
-            artifacts.committer.commit(_checkpoint(path, save_dir, given["iteration"]), run)
-            _note_project(os.path.join(save_dir, TRACKER), run)
+        path = _directory_of(given["checkpoint_path"])
+        if saved:
+            _saved(path, given["save_dir"], given["iteration"], run)
+        else:
+            _loaded(path, given["load_dir"], run)
     except Exception as error:
-        log.warn(f"{given['checkpoint_path']} was not logged as an artifact: {type(error).__name__}: {error}")
+        problem = "logged as an artifact" if saved else "marked as input"
+        log.warn(f"{given['checkpoint_path']} was not {problem}: {type(error).__name__}: {error}")
     return None
 
 
-def _on_load(
-    original: Callable[..., Any],
-    instance: object,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    *,
-    parameters: tuple[str, ...],
-    liveness: Liveness,
-) -> Any:
-    given = {**dict(zip(parameters, args, strict=False)), **kwargs}
-    run = _run_of(given.get("wandb_writer"))
-    if run is None:
-        return original(*args, **kwargs)
-    try:
-        path, load_dir = _directory_of(given["checkpoint_path"]), given["load_dir"]
+def _saved(path: str, save_dir: str, iteration: int, run: Any) -> None:
+    if os.path.exists(path):  # a local, non-persistent checkpoint of 0.3.0 is not on disk
+        artifacts.committer.settle()  # `most_recent_k` deletes older ones as soon as this returns
         artifacts.committer.recover(os.path.dirname(path), run)
-        checkpoint = _checkpoint(path, load_dir, 0)
-        project = _read(os.path.join(load_dir, TRACKER))
-        name = f"{artifacts.clean(checkpoint.collection)}:{artifacts.clean(checkpoint.aliases[0])}"
-        artifacts.committer.use(f"{project}/{name}" if project else name, run, checkpoint)
-    except Exception as error:
-        log.warn(f"{given['checkpoint_path']} was not marked as input: {type(error).__name__}: {error}")
-    return None
+        artifacts.committer.commit(_checkpoint(path, save_dir, iteration), run)
+        _note_project(os.path.join(save_dir, TRACKER), run)
 
 
-_HOOKS = {"on_save_checkpoint_success": _on_save, "on_load_checkpoint_success": _on_load}
+def _loaded(path: str, load_dir: str, run: Any) -> None:
+    artifacts.committer.recover(os.path.dirname(path), run)
+    checkpoint = _checkpoint(path, load_dir, 0)
+    project = _read(os.path.join(load_dir, TRACKER))
+    name = f"{artifacts.clean(checkpoint.collection)}:{artifacts.clean(checkpoint.aliases[0])}"
+    artifacts.committer.use(f"{project}/{name}" if project else name, run, checkpoint)
 
 
 def _run_of(writer: Any) -> Any | None:

@@ -50,7 +50,7 @@ BREAKS = (
     Break(
         "a checkpoint's project is in Megatron's tracker file",
         "shim/patches/megatron_checkpoints.py",
-        "            _note_project(os.path.join(save_dir, TRACKER), run)\n",
+        "        _note_project(os.path.join(save_dir, TRACKER), run)\n",
         "",
         "tests/integration/test_megatron_bridge.py::test_the_run_is_found_with_and_without_a_writer",
     ),

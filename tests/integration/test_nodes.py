@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,39 +30,20 @@ open(f"over-{rank}", "w").close()
 while rank == 0 and not os.path.exists("over-" + os.environ["OTHER"]):
     time.sleep(0.1)
 """
-NONE: Mapping[str, str] = {}
-NO_ID = {"WANDB_RUN_ID": ""}
+NONE: Mapping[str, str | None] = {}
+NO_ID = {"WANDB_RUN_ID": None}
 SAMPLED = {"WANDB_X_STATS_SAMPLING_INTERVAL": "1", "WANDB_SHIM_NODES": "on", "WANDB_RUN_ID": "shared"}
 
 
 def run_ranks(
-    job: Job, python: Path, *ranks: int, world: int = 2, local: int = 1, environ: Mapping[str, str] = NONE
+    job: Job, python: Path, *ranks: int, local: int = 1, environ: Mapping[str, str | None] = NONE
 ) -> list[str]:
-    """Run some ranks of a job side by side; what each said on stderr."""
-    processes = []
-    for rank in ranks:
-        variables = {**job.environ, "PYTHONPATH": str(job.home), "RANK": str(rank), "WORLD_SIZE": "2"}
-        variables |= {"LOCAL_RANK": str(rank % local), "LOCAL_WORLD_SIZE": str(local), "OTHER": str(ranks[-1])}
-        command = [str(python), "train.py"]
-        processes.append(
-            subprocess.Popen(
-                command,
-                cwd=job.directory,
-                env={name: value for name, value in {**variables, **SAMPLED, **environ}.items() if value},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    try:
-        ended = [process.communicate(timeout=60) for process in processes]
-    finally:
-        for process in processes:
-            with process:  # closes its pipes and waits for it
-                process.kill()
-    assert [process.returncode for process in processes] == [0] * len(ranks), ended
-    assert [stdout.split()[:2] for stdout, _ in ended] == [["rank", str(rank)] for rank in ranks]
-    return [stderr for _, stderr in ended]
+    """Run some of two ranks side by side, `local` of them on a node; what each said on stderr."""
+    of_job = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": str(local), "OTHER": str(ranks[-1]), **SAMPLED, **environ}
+    environs = [{"RANK": str(rank), "LOCAL_RANK": str(rank % local), **of_job} for rank in ranks]
+    ended = job.run_together(python, "train.py", environs=environs)
+    assert [done.stdout.split()[:2] for done in ended] == [["rank", str(rank)] for rank in ranks]
+    return [done.stderr for done in ended]
 
 
 @pytest.mark.parametrize("environment", RELEASES)

@@ -47,24 +47,8 @@ PROGRAMS = {
 
 def run_ranks(job: Job, source: str, environ: Mapping[str, str]) -> list[str]:
     """Run all ranks side by side; what each printed."""
-    processes = [
-        subprocess.Popen(
-            [str(python_of("wandb-3.12")), "train.py"],
-            cwd=job.directory,
-            env={**job.environ, "PYTHONPATH": str(job.home), **SOURCES[source](rank), **environ},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(WORLD)
-    ]
-    try:
-        printed = [process.communicate(timeout=90)[0] for process in processes]
-    finally:
-        for process in processes:
-            with process:
-                process.kill()
-    assert [process.returncode for process in processes] == [0] * WORLD
-    return printed
+    environs = [{**SOURCES[source](rank), **environ} for rank in range(WORLD)]
+    return [done.stdout for done in job.run_together(python_of("wandb-3.12"), "train.py", environs=environs)]
 
 
 def write_doubles(job: Job) -> None:
