@@ -41,6 +41,7 @@ class OpenRun:
         self.handed_over = False
         self.resumable = resumable
         self.torn_down = False
+        self._greeted = False
         self.pid = os.getpid()
         self._before = wandb_asked.Before(wandb)
         self._changed: dict[str, Any] | None = None
@@ -87,9 +88,14 @@ class OpenRun:
             if bind:
                 for name, value in self._bound.items():
                     setattr(self.wandb, name, value)
-            with contextlib.suppress(Exception):  # what it prints at its start is no reason to fail
-                self.run._header()
         return self.run
+
+    def greet(self) -> None:
+        """Print what `wandb.init` prints in the end, once."""
+        if not self._greeted:
+            self._greeted = True
+            with contextlib.suppress(Exception):  # no reason to fail
+                self.run._header()
 
 
 def wait_for_what_is_under_way() -> None:

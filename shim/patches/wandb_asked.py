@@ -6,6 +6,7 @@ and wandb reads its variables once, so what is another since the opening counts 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -25,21 +26,11 @@ _SETTINGS = {
     "run_id": "id",
     "root_dir": "dir",
 }
-# Those that `wandb.setup` may change.
-_GLOBAL = (*(name for name in _SETTINGS if name != "root_dir"), "project", "entity", "mode", "resume", "reinit")
-_VARIABLES = {
-    environment.PROJECT: "project",
-    environment.ENTITY: "entity",
-    environment.NAME: "name",
-    environment.NOTES: "notes",
-    environment.GROUP: "group",
-    environment.JOB_TYPE: "job_type",
-    environment.TAGS: "tags",
-    environment.MODE: "mode",
-    environment.RUN_ID: "id",
-    environment.RESUME: "resume",
-    environment.DIR: "dir",
-}
+# Those that `wandb.setup` and `wandb.login` may change.
+_GLOBAL = (
+    *(name for name in _SETTINGS if name != "root_dir"),
+    *("project", "entity", "mode", "resume", "reinit", "base_url"),
+)
 
 
 class Before:
@@ -53,7 +44,7 @@ class Before:
     def __init__(self, wandb: ModuleType) -> None:
         self._wandb = wandb
         settings = global_settings(wandb)
-        self.environ = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+        self.environ = _variables()
         self.settings = {name: getattr(settings, name, None) for name in _GLOBAL}
 
     def changed(self) -> dict[str, Any]:
@@ -64,11 +55,23 @@ class Before:
             for name, before in self.settings.items()
             if (value := getattr(singleton, name, None)) is not None and value != before
         }
-        for variable, name in _VARIABLES.items():
-            value = os.environ.get(variable)
+        for variable, value in _variables().items():
             if value and value != self.environ.get(variable):
-                found.setdefault(name, environment.comma_separated(value) if name == "tags" else value)
+                read = self._wandb.Settings()
+                with contextlib.suppress(Exception):  # a value that wandb does not take
+                    read.update_from_env_vars({variable: value})
+                    for name in read.model_fields_set:
+                        found.setdefault(_SETTINGS.get(name, name), getattr(read, name))
         return found
+
+
+def _variables() -> dict[str, str]:
+    """W&B's own variables, as they are now."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("WANDB_") and not name.startswith(environment.SWITCH)
+    }
 
 
 def global_settings(wandb: ModuleType) -> Any:

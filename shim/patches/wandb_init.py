@@ -27,7 +27,12 @@ from . import wandb_asked, wandb_attach, wandb_late
 # Arguments that name another run than the one that is open.
 _ANOTHER_RUN = ("id", "resume", "fork_from", "resume_from")
 # Arguments that a run which is open can no longer follow and that carry nothing of the script's: not worth a word.
-_WITHOUT_CONTENT = frozenset({"reinit", "anonymous", "force", "allow_val_change", "magic", "init_timeout"})
+_WITHOUT_CONTENT = frozenset(
+    {
+        *("reinit", "anonymous", "force", "allow_val_change", "magic", "init_timeout"),
+        *("start_method", "login_timeout", "x_service_wait", "api_key"),
+    }
+)
 
 
 def apply(module: Any) -> None:
@@ -70,8 +75,13 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
     changed = opened.changed() if opened is not None and opened.pid == os.getpid() else {}
     asked = {**changed, **said}
     # For wandb's own init, since it has read its variables before the script set them.
-    taken = {*said, *[*inspect.signature(original).parameters][: len(args)]}
-    kwargs = {**{name: value for name, value in changed.items() if name not in taken}, **kwargs}
+    parameters = [*inspect.signature(original).parameters]
+    taken = {*said, *parameters[: len(args)]}
+    for name, value in changed.items():
+        if name not in parameters:
+            setattr(wandb_asked.global_settings(wandb), name, value)
+        elif name not in taken:
+            kwargs.setdefault(name, value)
     if asked.get("mode") == "disabled":
         return original(*args, **kwargs)
     if run.joined is not None and not run.joined.finished:
@@ -97,6 +107,7 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
     run_of_job = mine.hand_over(bind=asked.get("reinit") != "create_new")
     wandb_attach.claim_own(run_of_job)
     _merge(run_of_job, config, asked)
+    mine.greet()
     return run_of_job
 
 

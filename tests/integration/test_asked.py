@@ -37,6 +37,24 @@ wandb.init().log({"x": 1})
 }
 
 
+QUIET = {
+    "WANDB_SILENT": "import os\nos.environ['WANDB_SILENT'] = 'true'\nimport wandb\nrun = wandb.init()\n",
+    "WANDB_QUIET": "import os\nos.environ['WANDB_QUIET'] = 'true'\nimport wandb\nrun = wandb.init()\n",
+    "Settings": "import wandb\nrun = wandb.init(settings=wandb.Settings(silent=True))\n",
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("means", QUIET)
+def test_a_script_that_wants_wandb_to_be_quiet_has_it_so(job: Job, release: str, means: str) -> None:
+    """The last words go to stdout, which is the script's, from the service where the script does not end the run."""
+    job.write("train.py", QUIET[means] + "run.log({'x': 1})\nprint('trained')\n")
+    plain, tracked = (job.run(python_of(release), "train.py", shim=shim) for shim in (False, True))
+    assert tracked.stdout.count("\n") == plain.stdout.count("\n")
+    said = [line for line in tracked.stderr.splitlines() if "wandb-shim" not in line]
+    assert len(said) <= len(plain.stderr.splitlines()), tracked.stderr
+
+
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("means", SET_BEFORE)
 def test_what_a_script_sets_before_its_init_is_in_the_run(job: Job, release: str, means: str) -> None:
