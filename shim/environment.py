@@ -23,6 +23,8 @@ DOCKER = "WANDB_DOCKER"
 INIT_TIMEOUT = "WANDB_INIT_TIMEOUT"
 FINISH_TIMEOUT = "WANDB_FINISH_TIMEOUT"
 IDENTITY_TOKEN_FILE = "WANDB_IDENTITY_TOKEN_FILE"
+# How processes find wandb's service, written by wandb itself (wandb/sdk/lib/service_token.py).
+SERVICE = "WANDB_SERVICE"
 
 # Spelled as people spell them; W&B itself does not read these.
 GROUP_ALIAS = "WANDB_GROUP"
@@ -40,6 +42,9 @@ LOG = "WANDB_SHIM_LOG"
 
 # Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
 OWNED_BY = "WANDB_SHIM_OWNED_BY"
+
+# Written by the shim for the program that takes this one's place, with the run's id in WANDB_RUN_ID.
+CONTINUES = "WANDB_SHIM_CONTINUES"
 
 # Written by the shim, read by its children of multiprocessing: how to join the run (patches/wandb_attach.py).
 ATTACH = "WANDB_SHIM_ATTACH"

@@ -29,8 +29,10 @@ from .wandb_hooks import WandbHooks
 
 # Seconds. A scheduler's grace before SIGKILL is 10 (docker stop) to 30 (Slurm, torchrun, Kubernetes).
 ABRUPT_BOUND = 8.0
-# Seconds that a normal end may wait for uploads where WANDB_FINISH_TIMEOUT does not say; wandb alone waits for ever.
+# Seconds that a normal end may wait for a server that takes nothing, where WANDB_FINISH_TIMEOUT does not say; wandb
+# alone waits for ever. Bytes that count as taking: more than heartbeats and retries come to in that time.
 FINISH_BOUND = 600.0
+PROGRESS = 1 << 20
 
 # Whether this process is ending within ABRUPT_BOUND: nothing else may take all of that.
 in_a_hurry = False
@@ -90,14 +92,17 @@ class Guard:
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
         patience = None  # milliseconds; from the normal end of the program on
+        written = 0
         while True:
             if not poll.poll(patience):
-                self._give_up()
-                patience = None
+                before, written = written, _written_by_services()
+                if finish_timeout() or written - before < PROGRESS:
+                    self._give_up()
+                    patience = None
                 continue
             message = os.read(self._read, 1)
             if message == _AT_EXIT:
-                patience = _finish_bound() * 1000
+                patience, written = _finish_bound() * 1000, _written_by_services()
             elif message[0] == signal.SIGTERM and SilentSigterm.is_ours():
                 self._finish_soon(SIGNAL_BASE + signal.SIGTERM)
                 # signal.signal works in the main thread only, and that one may be stuck in C code.
@@ -111,6 +116,7 @@ class Guard:
             os.write(self._write, _AT_EXIT)
             _wait_in_this_thread(self._wandb.sdk.wandb_run)
             self._finish(self._exit_state.code())
+            self._end_the_scripts_runs(self._exit_state.code())
             if self._after_failure:
                 self._hooks.forget()
                 end_services()
@@ -139,6 +145,19 @@ class Guard:
         wait_for_what_is_under_way()
         with contextlib.suppress(SystemExit):  # the service's exit code is no concern of the script's
             self._wandb.sdk.teardown(exit_code=code)
+
+    def _end_the_scripts_runs(self, code: int) -> None:
+        """Tell wandb's service the exit code for runs that the script opened itself, after ours had ended.
+
+        wandb learns of one by hooks of its own, which miss what others have replaced before or after.
+        """
+        if self._failed or self._after_failure or not self._hooks.in_place:
+            return
+        try:
+            wait_for_what_is_under_way()
+            self._wandb.sdk.teardown(exit_code=code)
+        except (Exception, SystemExit) as error:
+            log.debug(f"wandb's service did not end well: {type(error).__name__}: {error}")
 
     def _finish_when_asked(self) -> None:
         self._finish(self._asked.get())
@@ -175,13 +194,16 @@ class Guard:
 
         @functools.wraps(original)
         def exec_(path: Any, args: Any, *env: Any) -> NoReturn:
-            if os.getpid() == self._pid and not self._done.is_set() and os.path.exists(path):
-                os.environ[environment.RUN_ID] = self._run.id
-                os.environ[environment.RESUME] = "allow"
-                if env and environment.OWNED_BY in env[0]:  # made from os.environ, and so before these two
-                    names = (environment.RUN_ID, environment.RESUME)
-                    env = ({**env[0], **{name: os.environ[name] for name in names}},)
+            ended = self._done.is_set() or getattr(self._run, "_is_finished", False)
+            if os.getpid() == self._pid and not ended and os.path.exists(path):
+                changes = {environment.RUN_ID: self._run.id, environment.RESUME: "allow"}
+                if environment.RUN_ID not in os.environ:
+                    changes[environment.CONTINUES] = "yes"
+                os.environ.update(changes)
+                if env and environment.OWNED_BY in env[0]:  # made from os.environ, and so before this
+                    env = ({**env[0], **changes},)
                 self._finish_soon(0)
+                end_services()  # they would be children of a program that knows nothing of them
             original(path, args, *env)
 
         return exec_
@@ -216,6 +238,15 @@ def end_services() -> None:
     for pid in _service_processes(os.getpid()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _written_by_services() -> int:
+    """Bytes that wandb's services have written to sockets and files (proc(5), `wchar`)."""
+    total = 0
+    for pid in _service_processes(os.getpid()):
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/io", encoding="ascii") as file:
+            total += int(dict(line.split(": ") for line in file)["wchar"])
+    return total
 
 
 def _service_processes(parent: int) -> list[int]:

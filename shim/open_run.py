@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from . import environment
 from .patches import wandb_asked
 from .wandb_hooks import WandbHooks
 
@@ -23,6 +24,7 @@ class OpenRun:
         handed_over: Whether the script has asked for it.
         resumable: The run that the script's resume="auto" would go on with, if any.
         torn_down: Whether the script has called `wandb.teardown`, after which nothing reaches wandb's service.
+        service: Where wandb's service is, as its children would find it in the environment.
         pid: The process whose run this is; a forked child has none.
     """
 
@@ -46,6 +48,9 @@ class OpenRun:
         self._before = wandb_asked.Before(wandb)
         self._changed: dict[str, Any] | None = None
         self._bound = {name: value for name, value in vars(wandb).items() if before.get(name, _MISSING) is not value}
+        # Hidden from wandb itself, too: from Artifact.save, from W&B Weave, and from programs that the script starts.
+        self.service = os.environ.pop(environment.SERVICE, "")
+        run._wl.remove_active_run(run)
         for name in self._bound:
             if name in before:
                 setattr(wandb, name, before[name])
@@ -68,9 +73,7 @@ class OpenRun:
 
     def give_way(self) -> None:
         """End the run for another one that the script wants, without a word of wandb's."""
-        self.handed_over = True
-        self._changed = self._before.changed()
-        self._hooks.put_back()
+        self._show()
         self.run.finish()
 
     def tear_down(self) -> None:
@@ -81,14 +84,28 @@ class OpenRun:
     def hand_over(self, *, bind: bool = True) -> Any:
         """Show the run to the script, as if its own `wandb.init` had opened it, and let wandb talk as it would."""
         if not self.handed_over:
-            self.handed_over = True
-            self._changed = self._before.changed()
-            self._hooks.put_back()
+            self._show()
+            self.run._wl.add_active_run(self.run)
             self.run._settings.silent = wandb_asked.global_settings(self.wandb).silent
             if bind:
                 for name, value in self._bound.items():
                     setattr(self.wandb, name, value)
         return self.run
+
+    def _show(self) -> None:
+        self.handed_over = True
+        self._changed = self._before.changed()
+        self._hooks.put_back()
+        if self.service:
+            os.environ[environment.SERVICE] = self.service
+
+    def keep_on(self) -> None:
+        """The script has called `wandb.teardown` before it asked for a run: forget what it said until then."""
+        self._before.restore()
+
+    def brought_a_key(self) -> bool:
+        """Whether the run is offline for want of a key, and the script has brought one that the server takes."""
+        return self.run.offline and self._before.has_another_key()
 
     def greet(self) -> None:
         """Print what `wandb.init` prints in the end, once."""

@@ -48,6 +48,8 @@ def open_at_start() -> None:
         return
     if not os.environ.get(environment.RUN_ID, "unset"):
         del os.environ[environment.RUN_ID]  # an empty one, as templates leave it, is an error to wandb
+    # Of whatever has started this job; what serves a run of its own ends with it.
+    os.environ.pop(environment.SERVICE, None)
     try:
         home_directory.replace_missing(os.environ)
         wandb = _import_wandb()
@@ -55,6 +57,9 @@ def open_at_start() -> None:
             log.warn("the wandb package is not installed for this interpreter: the job is not tracked")
             return
         _open(wandb)
+        if os.environ.pop(environment.CONTINUES, ""):  # the id is this run's, and not that of programs it starts
+            for name in (environment.RUN_ID, environment.RESUME):
+                os.environ.pop(name, None)
         if contract.tensorboard:
             from .patches import tensorboard
 
@@ -181,7 +186,7 @@ def _open(wandb: ModuleType) -> None:
         hooks.take_out()
     current = OpenRun(wandb, run, before, hooks, resumable=resumable)
     wandb_init.apply(wandb)
-    wandb_attach.offer(run)
+    wandb_attach.offer(run, current.service)
     wandb_init.use_inputs(run)
     state.publish(run)
     Guard(wandb, run, _main_frame(), hooks, after_failure=outlook.reason.startswith(_INIT_FAILED)).arm()

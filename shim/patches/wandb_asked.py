@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from .. import environment
+from .. import environment, preflight
 
 # Fields of wandb.Settings that are arguments of init under another name.
 _SETTINGS = {
@@ -45,6 +45,7 @@ class Before:
         self._wandb = wandb
         settings = global_settings(wandb)
         self.environ = _variables()
+        self.key = _key(wandb)
         self.settings = {name: getattr(settings, name, None) for name in _GLOBAL}
 
     def changed(self) -> dict[str, Any]:
@@ -63,6 +64,30 @@ class Before:
                     for name in read.model_fields_set:
                         found.setdefault(_SETTINGS.get(name, name), getattr(read, name))
         return found
+
+    def restore(self) -> None:
+        """Set the global settings back."""
+        singleton = global_settings(self._wandb)
+        for name, value in self.settings.items():
+            setattr(singleton, name, value)
+
+    def has_another_key(self) -> bool:
+        """Whether there is another API key now, and the server takes it; asks the server only if there is."""
+        found = _key(self._wandb)
+        if found in (None, self.key):
+            return False
+        return preflight.look(os.environ, global_settings(self._wandb).base_url, found).online
+
+
+def _key(wandb: ModuleType) -> str | None:
+    """The API key of this process, wherever a script may have put one."""
+    settings = global_settings(wandb)
+    found = os.environ.get(environment.API_KEY) or settings.api_key
+    with contextlib.suppress(ImportError, AttributeError):  # of later releases
+        from wandb.sdk.lib import wbauth
+
+        found = found or wbauth.session_credentials(host=settings.base_url).api_key
+    return found or preflight.key_from_netrc(os.environ, settings.base_url)
 
 
 def _variables() -> dict[str, str]:

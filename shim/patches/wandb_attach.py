@@ -24,8 +24,7 @@ from .. import environment, log
 
 # Below the run's directory, made by whoever asks first; what lies there is not uploaded.
 CLAIM = "wandb-shim-claimed"
-# How wandb finds its service, and Ray the runtime environment of a submitted job (ray/_private/ray_constants.py).
-SERVICE = "WANDB_SERVICE"
+# How Ray finds the runtime environment of a submitted job (ray/_private/ray_constants.py).
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Seconds that a child's end waits for the service to have taken what it logged.
 FLUSH_BOUND = 10.0
@@ -42,8 +41,8 @@ def apply(module: Any) -> None:
         wandb_init.apply(module)
 
 
-def offer(run: Any) -> None:
-    """Tell the children that this process will have of its run; to be called in the owner."""
+def offer(run: Any, service: str) -> None:
+    """Tell the children that this process will have of its run, which is open with `service`."""
     directory = os.path.dirname(run.dir)
     text = json.dumps(
         {
@@ -51,7 +50,7 @@ def offer(run: Any) -> None:
             "machine": os.uname().nodename,
             "run": run._attach_id,
             "claim": os.path.join(directory, CLAIM),
-            "service": os.environ.get(SERVICE, ""),
+            "service": service,
         }
     )
     os.environ[environment.ATTACH] = text
@@ -95,14 +94,14 @@ def take(wandb: Any) -> Any | None:
         return None
     if not claim(offered["claim"]):
         return None
-    inherited = SERVICE in os.environ
-    os.environ.setdefault(SERVICE, offered["service"])
+    inherited = environment.SERVICE in os.environ
+    os.environ.setdefault(environment.SERVICE, offered["service"])
     try:
         run = wandb._attach(offered["run"])
     except Exception as error:
         log.info(f"this child could not join the job's run, it gets one of its own: {type(error).__name__}: {error}")
         if not inherited:
-            del os.environ[SERVICE]  # wandb would look for that service, and fail
+            del os.environ[environment.SERVICE]  # wandb would look for that service, and fail
         return None
     _attached = os.getpid(), run
     for name in ("finish", "_finish"):  # what `with` calls, from 0.31 the second

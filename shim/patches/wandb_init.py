@@ -82,10 +82,10 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
             setattr(wandb_asked.global_settings(wandb), name, value)
         elif name not in taken:
             kwargs.setdefault(name, value)
-    if asked.get("mode") == "disabled":
+    if asked.get("mode") == "disabled" or _is_artifact_save(asked, mine):
         return original(*args, **kwargs)
     if run.joined is not None and not run.joined.finished:
-        run.joined.run.finish()  # wandb would take it for the script's own
+        run.joined.give_way()  # wandb would take it for the script's own
     if mine is None or mine.finished:
         if environment.ATTACH in os.environ and (joined := _join_as_child(wandb, asked)) is not None:
             return joined
@@ -122,6 +122,7 @@ def _teardown(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, 
     if not opened.handed_over:
         other = _names_another_run(opened.changed(), opened)
         if not other:
+            opened.keep_on()
             return None
         _give_way(opened, other)
     wait_for_what_is_under_way()
@@ -152,6 +153,11 @@ def _leave_out_what_a_sweep_decides(opened: Any, asked: dict[str, Any]) -> None:
                 log.warn(f"wandb.init({name}=…) has no effect in a sweep, as without the shim")
 
 
+def _is_artifact_save(asked: dict[str, Any], mine: OpenRun | None) -> bool:
+    """Whether this is `Artifact.save` outside any run, which opens one for as long as it takes, and waits."""
+    return mine is not None and not mine.handed_over and asked.get("job_type") == "auto" and bool(asked.get("silent"))
+
+
 def _names_another_run(asked: dict[str, Any], mine: OpenRun) -> str:
     """Which argument asks for another run than the one that is open; empty where none does."""
     opened = mine.run
@@ -166,6 +172,8 @@ def _names_another_run(asked: dict[str, Any], mine: OpenRun) -> str:
     # Any other resume="allow" is content with the open run, and so is "must" where that one was resumed.
     if (resume == "must" and not opened.resumed) or (resume == "never" and opened.resumed):
         return f"resume={resume!r}"
+    if asked.get("mode") not in ("offline", "dryrun") and mine.brought_a_key():
+        return "with an API key that was not there before"
     return ""
 
 
@@ -194,10 +202,14 @@ def _merge(opened: Any, config: Any, asked: dict[str, Any]) -> None:
 
 def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
     kept = []
+    place = {"entity": opened.entity, "project": opened.project}
     for name, variable in (("project", environment.PROJECT), ("entity", environment.ENTITY)):
-        value, has = asked.pop(name, None), getattr(opened, name)
+        value, has = asked.pop(name, None), place[name]
         if value not in (None, has):
             kept.append(f"{name} {has!r} ({variable}) instead of {value!r}")
+            place[name] = value
+    if kept:
+        _look_for_artifacts_in(opened, "/".join(place.values()))
     mode = asked.pop("mode", None)
     if mode is not None and (mode in ("offline", "dryrun")) != opened.offline:
         kept.append(f"mode {'offline' if opened.offline else 'online'!r} ({environment.MODE}) instead of {mode!r}")
@@ -207,3 +219,23 @@ def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
     if rest:
         say = log.warn if rest - {"dir"} else log.info
         say(f"wandb.init({', '.join(sorted(rest))}=…) came after the run was opened and has no effect on it")
+
+
+def _look_for_artifacts_in(opened: Any, place: str) -> None:
+    """Find an artifact that the script names without its project where the script believes the run to be."""
+    for name in ("use_artifact", "use_model"):
+        if original := getattr(opened, name, None):
+            setattr(opened, name, _looking_in(place, original))
+
+
+def _looking_in(place: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def use(artifact: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(artifact, *args, **kwargs)
+        except Exception:
+            if not isinstance(artifact, str) or "/" in artifact:
+                raise
+            return original(f"{place}/{artifact}", *args, **kwargs)
+
+    return use

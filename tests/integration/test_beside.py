@@ -1,0 +1,183 @@
+"""What scripts do with W&B beside the job's run, or before they ask for it, goes on as without the shim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.environments import python_of
+from tests.jobs import Job
+from tests.wandb_server import API_KEY, Fault
+
+RELEASES = ["wandb-0.19.11", "wandb-0.25.1", "wandb-3.12"]
+
+DAEMON = """\
+import os, time
+if os.fork():
+    os._exit(0)
+os.setsid()
+time.sleep(2)
+import wandb
+with wandb.init(name="daemon") as run:
+    run.log({"x": 1})
+print("logged")
+"""
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_child_that_outlives_the_job_has_a_run_of_its_own(job: Job, release: str) -> None:
+    job.write("train.py", DAEMON)
+    done = job.run(python_of(release), "train.py")
+    assert "logged" in done.stdout, done.stderr
+    of_job, of_child = job.server.runs
+    assert (of_job.state, of_child.display_name, of_child.state) == ("finished", "daemon", "finished")
+    assert [row["x"] for row in of_child.history] == [1]
+
+
+def test_a_program_with_another_wandb_has_a_run_of_its_own(job: Job) -> None:
+    job.write("evaluate.py", "import wandb\nwandb.init(name='evaluation').log({'x': 1})\n")
+    other = python_of("wandb-0.19.11")
+    job.write("train.py", f"import subprocess\nsubprocess.run([{str(other)!r}, 'evaluate.py'], check=True)\n")
+    job.run(python_of("wandb-3.12"), "train.py")
+    assert {(run.display_name, run.state) for run in job.server.runs[1:]} == {("evaluation", "finished")}
+
+
+SAVE = """\
+import wandb
+artifact = wandb.Artifact("data", type="dataset")
+with artifact.new_file("rows") as file:
+    file.write("1 2 3")
+artifact.save(project="datasets")
+artifact.wait()
+print(wandb.Api().artifact("datasets/data:latest").version)
+wandb.init(name="mine").log({"x": 1})
+"""
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_artifact_that_is_saved_outside_any_run_lies_where_the_script_wants_it(job: Job, release: str) -> None:
+    job.write("train.py", SAVE)
+    plain = job.run(python_of(release), "train.py", shim=False)
+    before = len(job.server.runs)
+    tracked = job.run(python_of(release), "train.py")
+    assert plain.stdout.splitlines()[0] == "v0"
+    assert "v0" in tracked.stdout
+    (run,) = [run for run in job.server.runs[before:] if run.project == "proj"]
+    assert (run.display_name, run.state, [row["x"] for row in run.history]) == ("mine", "finished", [1])
+
+
+KEYS = {
+    "variable": f"import os\nos.environ['WANDB_API_KEY'] = {API_KEY!r}\nimport wandb\n",
+    "login": f"import wandb\nwandb.login(key={API_KEY!r})\n",
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("means", KEYS)
+def test_a_key_that_the_script_brings_takes_its_run_online(job: Job, release: str, means: str) -> None:
+    job.write("train.py", KEYS[means] + "run = wandb.init(name='mine')\nrun.log({'x': 1})\nprint(run.offline)\n")
+    done = job.run(python_of(release), "train.py", environ={"WANDB_API_KEY": None})
+    run = job.server.run()
+    assert (run.display_name, run.state, [row["x"] for row in run.history]) == ("mine", "finished", [1])
+    assert "False" in done.stdout
+    assert done.stderr.count("an API key that was not there before") == 1, done.stderr
+
+
+def test_artifacts_of_the_scripts_own_project_are_found_by_their_names(job: Job) -> None:
+    python = python_of("wandb-3.12")
+    job.write("data.py", SAVE.replace("datasets", "theirs").partition("print")[0])
+    job.run(python, "data.py", shim=False)
+    script = "import wandb\nrun = wandb.init(project='theirs')\nprint(run.use_artifact('data:latest').version)\n"
+    job.write("train.py", script)
+    done = job.run(python, "train.py")
+    assert "v0" in done.stdout, done.stderr
+    (run,) = [run for run in job.server.runs if run.project == "proj"]
+    assert run.used_artifacts == ["data:v0"]
+
+
+FOLDS = """\
+import os, sys
+import wandb
+fold = int(os.environ.get("FOLD", 0))
+with wandb.init(name=f"fold {fold}") as run:
+    run.log({"fold": fold}, step=0)
+if fold < 1:
+    os.environ["FOLD"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+"""
+
+
+def test_a_program_that_replaces_itself_after_its_run_has_another_one(job: Job) -> None:
+    job.write("train.py", FOLDS)
+    job.run(python_of("wandb-3.12"), "train.py")
+    assert [(run.display_name, [row["fold"] for row in run.history]) for run in job.server.runs] == [
+        ("fold 0", [0]),
+        ("fold 1", [1]),
+    ]
+
+
+REPLACES_ITSELF = """\
+import os, subprocess, sys
+if len(sys.argv) < 2:
+    os.execv(sys.executable, [sys.executable, "train.py", "again"])
+subprocess.run([sys.executable, "evaluate.py"], check=True)
+"""
+
+
+def test_the_id_of_a_program_that_replaced_itself_is_not_that_of_what_it_starts(job: Job) -> None:
+    job.write("train.py", REPLACES_ITSELF)
+    job.write("evaluate.py", "import wandb\nwandb.init(name='evaluation').log({'x': 1})\n")
+    job.run(python_of("wandb-3.12"), "train.py")
+    of_job, of_other = job.server.runs
+    assert (of_job.state, of_other.display_name, of_other.state) == ("finished", "evaluation", "finished")
+
+
+ENDS = {
+    "sys.exit": "import sys, wandb\nwandb.init(id='mine', resume='allow').log({'x': 1})\nsys.exit(3)\n",
+    "excepthook": (
+        "import sys, wandb\nsys.excepthook = lambda *_: None\n"
+        "wandb.init(id='mine', resume='allow').log({'x': 1})\nraise ValueError\n"
+    ),
+    "after finish": ("import wandb\nwandb.init().finish()\nwandb.init(id='mine').log({'x': 1})\nraise SystemExit(3)\n"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_of_the_scripts_own_has_its_exit_code_too(job: Job, interpreter: Path, end: str) -> None:
+    job.write("train.py", ENDS[end])
+    done = job.run(interpreter, "train.py", check=False)
+    (run,) = [run for run in job.server.runs if run.id == "mine"]
+    assert run.exit_code == done.returncode != 0
+    assert [row["x"] for row in run.history] == [1]
+
+
+def test_settings_of_before_a_teardown_are_forgotten(job: Job) -> None:
+    script = "import wandb\nwandb.setup(wandb.Settings(mode='disabled'))\nwandb.teardown()\n"
+    job.write("train.py", script + "wandb.init(name='mine').log({'x': 1})\n")
+    job.run(python_of("wandb-3.12"), "train.py")
+    run = job.server.run()
+    assert (run.display_name, [row["x"] for row in run.history]) == ("mine", [1])
+
+
+UPLOADS = """\
+import os, sys
+import wandb
+(guard,) = [module for name, module in sys.modules.items() if name.endswith("shim.guard")]
+guard.FINISH_BOUND, guard.PROGRESS = 3.0, int(os.environ["PROGRESS"])
+run = wandb.init()
+artifact = wandb.Artifact("model", type="model")
+for number in range(40):
+    with artifact.new_file(str(number), "wb") as file:
+        file.write(os.urandom(1 << 18))
+run.log_artifact(artifact)
+"""
+
+
+@pytest.mark.parametrize(("progress", "committed"), [(1 << 16, True), (1 << 30, False)])
+def test_the_end_waits_for_a_long_upload_as_long_as_it_gets_on(job: Job, progress: int, committed: bool) -> None:
+    job.server.set_fault(Fault("slow", match="^/storage/artifacts", seconds=2))
+    job.write("train.py", UPLOADS)
+    done = job.run(python_of("wandb-3.12"), "train.py", environ={"PROGRESS": str(progress)})
+    assert ("giving up" in done.stderr) is not committed, done.stderr
+    assert bool(job.server.artifacts[0].aliases) is committed
