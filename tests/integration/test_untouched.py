@@ -58,7 +58,7 @@ with open("seen.json", "w") as file:
 """
 HEAVY = {"numpy", "torch", "pandas", "tensorflow", "jax", "IPython", "matplotlib", "scipy", "PIL", "sklearn"}
 # What the shim is documented to leave in the environment of its process: its mark, and wandb's service, for children.
-OURS = {"WANDB_SHIM_OWNED_BY", "WANDB_SHIM_ATTACH", "WANDB_SERVICE", "PYTHONPATH"}
+OURS = {"WANDB_SHIM_OWNED_BY", "WANDB_SHIM_ATTACH", "PYTHONPATH"}
 
 
 def seen(job: Job, python: Path, *command: str, shim: bool, **environ: str | None) -> tuple[dict[str, Any], set[str]]:
