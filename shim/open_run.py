@@ -43,7 +43,6 @@ class OpenRun:
         self.handed_over = False
         self.resumable = resumable
         self.torn_down = False
-        self._greeted = False
         self.pid = os.getpid()
         self._before = wandb_asked.Before(wandb)
         self._changed: dict[str, Any] | None = None
@@ -108,11 +107,9 @@ class OpenRun:
         return self.run.offline and self._before.has_another_key()
 
     def greet(self) -> None:
-        """Print what `wandb.init` prints in the end, once."""
-        if not self._greeted:
-            self._greeted = True
-            with contextlib.suppress(Exception):  # no reason to fail
-                self.run._header()
+        """Print what `wandb.init` prints in the end."""
+        with contextlib.suppress(Exception):  # no reason to fail
+            self.run._header()
 
 
 def wait_for_what_is_under_way() -> None:

@@ -104,10 +104,13 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
             kwargs["id"] = mine.resumable
         return original(*args, **kwargs)
     config = wandb_asked.config_of(asked)
+    first = not mine.handed_over
     run_of_job = mine.hand_over(bind=asked.get("reinit") != "create_new")
     wandb_attach.claim_own(run_of_job)
     _merge(run_of_job, config, asked)
-    mine.greet()
+    if first:
+        mine.greet()
+        wandb_late.tell_weave(run_of_job)
     return run_of_job
 
 

@@ -67,6 +67,25 @@ def test_an_artifact_that_is_saved_outside_any_run_lies_where_the_script_wants_i
     assert (run.display_name, run.state, [row["x"] for row in run.history]) == ("mine", "finished", [1])
 
 
+# What matters here of W&B Weave: when it is imported it looks for an active run, and wandb's init starts it.
+WEAVE = """\
+from wandb.integration.weave import active_run_path
+print("active:", active_run_path())
+
+def init(path, *args, **kwargs):
+    print("weave:", path)
+"""
+
+
+@pytest.mark.parametrize("release", ["wandb-0.21.4", "wandb-0.25.1"])
+def test_weave_starts_with_the_scripts_init_and_not_before(job: Job, release: str) -> None:
+    job.write("weave/__init__.py", WEAVE)
+    job.write("train.py", "import weave\nprint('imported')\nimport wandb\nwandb.init(name='mine').log({'x': 1})\n")
+    plain, tracked = (job.run(python_of(release), "train.py", shim=shim) for shim in (False, True))
+    assert plain.stdout.startswith("active: None\nimported\nweave: acme/proj\n"), plain.stdout
+    assert tracked.stdout.startswith("active: None\nimported\nweave: acme/proj\n"), tracked.stdout
+
+
 KEYS = {
     "variable": f"import os\nos.environ['WANDB_API_KEY'] = {API_KEY!r}\nimport wandb\n",
     "login": f"import wandb\nwandb.login(key={API_KEY!r})\n",
