@@ -208,8 +208,7 @@ BREAKS = (
         "shim/open_run.py",
         "        run._wl.remove_active_run(run)\n",
         "",
-        "tests/integration/test_beside.py::"
-        "test_an_artifact_that_is_saved_outside_any_run_lies_where_the_script_wants_it[wandb-3.12]",
+        "tests/integration/test_beside.py::test_weave_starts_with_the_scripts_init_and_not_before[wandb-0.21.4]",
     ),
     Break(
         "a key that the script brings takes its run online",

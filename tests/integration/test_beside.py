@@ -63,7 +63,8 @@ def test_an_artifact_that_is_saved_outside_any_run_lies_where_the_script_wants_i
     tracked = job.run(python_of(release), "train.py")
     assert plain.stdout.splitlines()[0] == "v0"
     assert "v0" in tracked.stdout
-    (run,) = [run for run in job.server.runs[before:] if run.project == "proj"]
+    run, of_artifact = sorted(job.server.runs[before:], key=lambda run: run.project, reverse=True)
+    assert (of_artifact.project, of_artifact.job_type, run.logged_artifacts) == ("datasets", "auto", [])
     assert (run.display_name, run.state, [row["x"] for row in run.history]) == ("mine", "finished", [1])
 
 
