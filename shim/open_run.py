@@ -49,7 +49,8 @@ class OpenRun:
         self._bound = {name: value for name, value in vars(wandb).items() if before.get(name, _MISSING) is not value}
         # Hidden from wandb itself, too: from Artifact.save, from W&B Weave, and from programs that the script starts.
         self.service = os.environ.pop(environment.SERVICE, "")
-        run._wl.remove_active_run(run)
+        with contextlib.suppress(AttributeError):  # of a later release
+            run._wl.remove_active_run(run)
         for name in self._bound:
             if name in before:
                 setattr(wandb, name, before[name])
@@ -84,7 +85,8 @@ class OpenRun:
         """Show the run to the script, as if its own `wandb.init` had opened it, and let wandb talk as it would."""
         if not self.handed_over:
             self._show()
-            self.run._wl.add_active_run(self.run)
+            with contextlib.suppress(AttributeError):
+                self.run._wl.add_active_run(self.run)
             self.run._settings.silent = wandb_asked.global_settings(self.wandb).silent
             if bind:
                 for name, value in self._bound.items():

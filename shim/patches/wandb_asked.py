@@ -67,9 +67,8 @@ class Before:
 
     def restore(self) -> None:
         """Set the global settings back."""
-        singleton = global_settings(self._wandb)
         for name, value in self.settings.items():
-            setattr(singleton, name, value)
+            set_globally(self._wandb, name, value)
 
     def has_another_key(self) -> bool:
         """Whether there is another API key now, and the server takes it; asks the server only if there is."""
@@ -103,6 +102,12 @@ def global_settings(wandb: ModuleType) -> Any:
     """The settings of this process. Not by `wandb.setup`, which starts wandb's service where it does not run."""
     singleton = getattr(wandb.sdk.wandb_setup, "singleton", lambda: None)()
     return (singleton or wandb.setup()).settings
+
+
+def set_globally(wandb: ModuleType, name: str, value: Any) -> None:
+    """Change a setting of this process, as far as the release lets us: the script's call has not failed for that."""
+    with contextlib.suppress(Exception):
+        setattr(global_settings(wandb), name, value)
 
 
 def id_to_resume(wandb: ModuleType) -> str | None:

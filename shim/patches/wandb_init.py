@@ -79,7 +79,7 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
     taken = {*said, *parameters[: len(args)]}
     for name, value in changed.items():
         if name not in parameters:
-            setattr(wandb_asked.global_settings(wandb), name, value)
+            wandb_asked.set_globally(wandb, name, value)
         elif name not in taken:
             kwargs.setdefault(name, value)
     if asked.get("mode") == "disabled" or _is_artifact_save(asked, mine):
@@ -232,13 +232,18 @@ def _look_for_artifacts_in(opened: Any, place: str) -> None:
 
 
 def _looking_in(place: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    parameter = next(iter(inspect.signature(original).parameters))
+
     @functools.wraps(original)
-    def use(artifact: Any, *args: Any, **kwargs: Any) -> Any:
+    def use(*args: Any, **kwargs: Any) -> Any:
         try:
-            return original(artifact, *args, **kwargs)
+            return original(*args, **kwargs)
         except Exception:
-            if not isinstance(artifact, str) or "/" in artifact:
+            name = args[0] if args else kwargs.get(parameter)
+            if not isinstance(name, str) or "/" in name:
                 raise
-            return original(f"{place}/{artifact}", *args, **kwargs)
+            given = inspect.signature(original).bind(*args, **kwargs)
+            given.arguments[parameter] = f"{place}/{name}"
+            return original(*given.args, **given.kwargs)
 
     return use

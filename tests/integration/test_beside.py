@@ -108,7 +108,8 @@ def test_artifacts_of_the_scripts_own_project_are_found_by_their_names(job: Job)
     python = python_of("wandb-3.12")
     job.write("data.py", SAVE.replace("datasets", "theirs").partition("print")[0])
     job.run(python, "data.py", shim=False)
-    script = "import wandb\nrun = wandb.init(project='theirs')\nprint(run.use_artifact('data:latest').version)\n"
+    script = "import wandb\nrun = wandb.init(project='theirs')\n"
+    script += "print(run.use_artifact(artifact_or_name='data:latest', type='dataset').version)\n"
     job.write("train.py", script)
     done = job.run(python, "train.py")
     assert "v0" in done.stdout, done.stderr
