@@ -6,9 +6,11 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
-from . import doctor, environment, install, interpreters, state
+from . import doctor, environment, install, interpreters
+from .companion import registry
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,14 +99,15 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    found = [one.report() for one in state.states()]
+    found = registry.status()
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
     for one in found:
-        end = "" if one["alive"] else " (gone: it was killed, and the run has no end)"
-        print(f"run {one['run']} {one['url']}\n  process {one['pid']}{end}: {one['command'] or '-'}")
-        print(f"  files {one['directory']}")
+        end = "" if one["alive"] else " (gone: its run is being finished)"
+        print(f"run {one['run'] or '(not open yet)'} {one['url']}")
+        print(f"  process {one['pid']}{end}: {' '.join(one['command'])}, for {time.time() - one['started']:.0f} s")
+        print(f"  files {one['directory'] or '-'}")
         for row in one["checkpoints"]:
             print(f"  {'committed' if row['state'] == 'committed' else 'outstanding':<11} {row['path']}")
     if not found:

@@ -10,7 +10,7 @@ import sys
 
 # Modules to patch when they are imported, and the module of ours that does it. `patches/__init__.py` says more.
 HOOKS = {
-    "wandb": "patches.wandb_attach",
+    "wandb": "script.attach",
     "wandb.sdk.lib.runid": "patches.wandb_runid",
     "megatron.bridge.training.utils.wandb_utils": "patches.megatron_bridge",
     "megatron.bridge.training.state": "patches.megatron_bridge",
@@ -102,6 +102,11 @@ def _consider_run() -> None:
         bin_directories=bin_directories(sys.executable, sys.prefix),
         is_bin=_is_bin,
     )
+    if decision.owner and "WANDB_SHIM_OWNED_BY" not in os.environ:
+        from .script import above
+
+        if above.owner_above(os.getpid()):  # whose script gave this one an environment of its own making
+            return
     if decision.owner or decision.depends or decision.joins:
         # Whatever this process starts is a child from now on, also what a package starts while it is imported.
         os.environ["WANDB_SHIM_OWNED_BY"] = f"{os.getpid()}@{process.job_of(os.environ)}"

@@ -1,20 +1,13 @@
-"""A saved state of a training job, and the journal beside it: what is saved, and what is committed to W&B.
-
-The next start of a job that was killed reads there which of its checkpoints never became artifacts.
-"""
+"""A saved state of a training job, as the script's half tells it and the companion's logs it."""
 
 from __future__ import annotations
 
-import json
-import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import log
-
-# Beside the checkpoints, in their common directory; the name must not look like a checkpoint of anybody's.
-JOURNAL = ".wandb-shim-checkpoints.jsonl"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
 
 
 @dataclass(frozen=True)
@@ -42,40 +35,36 @@ class Checkpoint:
         """What makes two calls speak of the same checkpoint."""
         return self.path, self.step
 
+    def to_dict(self) -> dict[str, Any]:
+        """As it goes over the channel: plain values only."""
+        return {**asdict(self), "step": int(self.step), "metrics": plain(self.metrics)}
 
-def note(checkpoint: Checkpoint, state: str) -> None:
-    """Append "saved" or "committed" to the journal; a directory that cannot be written has none."""
-    # The line before may have been cut short by a kill: begin a new one.
-    line = "\n" + json.dumps({"state": state, "checkpoint": asdict(checkpoint)}, default=str) + "\n"
-    try:
-        with open(os.path.join(os.path.dirname(checkpoint.path), JOURNAL), "a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        log.debug(f"no journal beside {checkpoint.path}: {error}")
-    else:
-        from . import state as status
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Checkpoint:
+        """The way back, also from the journal.
 
-        status.has_checkpoints(os.path.dirname(checkpoint.path))
+        Raises:
+            KeyError, TypeError: these are not the fields of one.
+        """
+        return cls(**{**fields, "aliases": tuple(fields["aliases"])})
 
 
-def uncommitted(directory: str) -> list[Checkpoint]:
-    """Checkpoints that the journal of `directory` knows as saved but not as committed, and that are still there."""
-    saved: dict[tuple[str, int], Checkpoint] = {}
-    try:
-        with open(os.path.join(directory, JOURNAL), encoding="utf-8") as file:
-            lines = file.readlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    for line in lines:
-        try:
-            row = json.loads(line)
-            checkpoint = Checkpoint(**{**row["checkpoint"], "aliases": tuple(row["checkpoint"]["aliases"])})
-        except (ValueError, KeyError, TypeError):
-            continue  # the last line of a process that was killed
-        # The next start may see the directory at another place: in another container, or moved.
-        checkpoint = replace(checkpoint, path=os.path.join(directory, os.path.basename(checkpoint.path)))
-        if row.get("state") == "committed":
-            saved.pop(checkpoint.key, None)
-        else:
-            saved[checkpoint.key] = checkpoint
-    return [checkpoint for checkpoint in saved.values() if os.path.exists(checkpoint.path)]
+def clean(name: str) -> str:
+    """What W&B accepts as the name of an artifact."""
+    return _NOT_IN_NAMES.sub("-", name).strip("-") or "checkpoint"
+
+
+def plain(value: Any) -> Any:
+    """A value of mappings, lists, text and numbers; everything else as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(held) for held in value]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    for number in (int, float):
+        if isinstance(value, number):
+            return number(value)
+    return str(value)

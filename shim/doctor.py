@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import environment, preflight, process
+from . import environment, process
+from .companion import preflight
 from .bootstrap import bin_directories
 
 

@@ -43,10 +43,7 @@ LOG = "WANDB_SHIM_LOG"
 # Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
 OWNED_BY = "WANDB_SHIM_OWNED_BY"
 
-# Written by the shim for the program that takes this one's place, with the run's id in WANDB_RUN_ID.
-CONTINUES = "WANDB_SHIM_CONTINUES"
-
-# Written by the shim, read by its children of multiprocessing: how to join the run (patches/wandb_attach.py).
+# Written by the shim, read by its children of multiprocessing: "<machine>:<socket of the companion>".
 ATTACH = "WANDB_SHIM_ATTACH"
 
 SECRETS = frozenset({API_KEY})

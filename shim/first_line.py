@@ -1,8 +1,7 @@
 """The first line of a process that owns or joins the run: apart from the start, for which every process pays."""
 
-from __future__ import annotations
-
-from . import log
+import os
+import sys
 
 
 def ask_program(last: bool, joins: bool) -> None:
@@ -27,16 +26,42 @@ def ask_program(last: bool, joins: bool) -> None:
 
 
 def open_run(join: bool = False) -> None:
-    """Open the run, or join that of another node: what goes wrong here must not reach the script."""
-    from .script_directory import HiddenScriptDirectory, offers_another_wandb
-
+    """Start the companion that opens the run, or joins that of another node: no script is ever broken by us."""
     try:
-        if offers_another_wandb():
-            log.warn("the job is not tracked: beside its script lies a wandb of its own")
-            return
-        with HiddenScriptDirectory():
-            from . import run
+        environ = os.environ
+        if environ.get("WANDB_SHIM_INIT", "").strip().lower() == "defer":
+            return _defer(environ)
+        from .script import start
 
-            (run.join_at_start if join else run.open_at_start)()
+        start.start(_main_frame(), joins=join)
+        if environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "on":
+            from .patches import tensorboard
+
+            tensorboard.follow()
     except Exception as error:
-        log.warn(f"no run was opened: {type(error).__name__}: {error}")
+        from . import log
+
+        log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
+
+
+def _defer(environ: "Mapping[str, str]") -> None:
+    """The script's own wandb.init opens the run, and what the job names as its input belongs to that one."""
+    if environ.get("WANDB_SHIM_INPUTS"):
+        from . import hooks
+        from .script import deferred
+
+        hooks.after_import("wandb", deferred.apply)
+
+
+def _main_frame() -> "FrameType | None":
+    frame: "FrameType | None" = sys._getframe()
+    main = sys.modules["__main__"].__dict__
+    while frame is not None and not (frame.f_code.co_name == "<module>" and frame.f_globals is main):
+        frame = frame.f_back
+    return frame
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType

@@ -7,6 +7,12 @@ import sys
 
 _LEVELS = {"debug": 0, "info": 1, "warn": 2}
 
+# Where it is said, in the companion: its copy of the script's stderr. In the script's process that stream itself.
+descriptor = -1
+
+# What was said already: nothing is said twice.
+_said: "set[str]" = set()
+
 
 def debug(message: str) -> None:
     """Say it where WANDB_SHIM_LOG=debug."""
@@ -33,14 +39,24 @@ def _say(level: str, message: str) -> None:
     wanted = os.environ.get("WANDB_SHIM_LOG", "").strip().lower()
     if _LEVELS[level] < _LEVELS.get(wanted, _LEVELS["warn"]):
         return
-    # Straight to the interpreter's own stderr: a script's replacement may capture it or fail, and wandb's capture
-    # would make it look like a line of the script's.
-    stream = sys.__stderr__
-    if stream is None:
-        return
     line = " ".join(f"wandb-shim: {message}".split()) + "\n"
+    if line in _said:
+        return
+    _said.add(line)
     try:
-        stream.flush()
-        os.write(stream.fileno(), line.encode(errors="backslashreplace"))
+        os.write(descriptor if descriptor >= 0 else _stderr(), line.encode(errors="backslashreplace"))
     except (OSError, ValueError):
         pass  # stderr is closed: there is nobody to tell
+
+
+def _stderr() -> int:
+    """The interpreter's own: a script's replacement may capture it or fail, and the console would take it for a line.
+
+    Raises:
+        ValueError: it is closed.
+    """
+    stream = sys.__stderr__
+    if stream is None:
+        raise ValueError("no stderr")
+    stream.flush()
+    return stream.fileno()

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shim import install
 from tests.wandb_server import WandbServer
 
 PROJECT = "proj"
+
+
+# Seconds that a companion may take to finish the run of a script that has ended without a word.
+_COMPANION_GRACE_S = 60.0
+
+
+def companions() -> set[psutil.Process]:
+    """The companions that this test process has adopted: their scripts, or those that made them, have ended."""
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(word.endswith("companion/__main__.py") for word in child.cmdline()):
+                found.add(child)
+    return found
+
+
+def wait_for_companions(before: Set[psutil.Process] = frozenset()) -> None:
+    """Wait until each companion is done that has come since: W&B has all of a run only then."""
+    _, left = psutil.wait_procs(companions() - set(before), timeout=_COMPANION_GRACE_S)
+    if left:
+        pytest.fail(f"companions that do not end: {[process.cmdline() for process in left]}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +90,7 @@ class Job:
                 variables.pop(name, None)
             else:
                 variables[name] = value
+        before = companions()
         done = subprocess.run(
             [str(word) for word in command],
             cwd=self.directory,
@@ -77,6 +101,7 @@ class Job:
             timeout=timeout,
             check=False,
         )
+        wait_for_companions(before)
         if check and done.returncode:
             pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done

@@ -1,19 +1,13 @@
-"""Notice that a patch is dead: its library saves checkpoints and does not call the wrapped function any more.
-
-A library that moves to another function leaves the patch in place and without effect; nobody would notice that
-checkpoints are no longer logged. So each patch says when a directory comes into use and when its function is called,
-and before the run ends, the newest checkpoint that is complete by the library's own account is compared.
-"""
+"""What a patch tells of itself, so that a dead one is noticed (companion/liveness.py)."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable
 
-from .. import artifacts, environment, log
-from . import wandb_finish
+from .. import environment, log
+from ..script import checkpoints
 
 
 class Liveness:
@@ -23,26 +17,25 @@ class Liveness:
         library: Name of its distribution.
         package: Name of its package, which may know its version where it was not installed.
         function: What is wrapped.
-        newest: Tells the newest complete checkpoint of a directory; "" where there is none.
+        layout: How its directories tell the newest checkpoint, see companion/liveness.py.
     """
 
-    def __init__(self, library: str, package: str, function: str, newest: Callable[[str], str]) -> None:
+    def __init__(self, library: str, package: str, function: str, layout: str) -> None:
         self._library = library
         self._package = package
         self._function = function
-        self._newest = newest
-        self._before: dict[str, str] = {}
+        self._layout = layout
         self._over = False
 
     def watch(self, directory: str) -> None:
         """Checkpoints will be saved in `directory`."""
-        self._before.setdefault(directory, self._newest(directory))
-        if self._check not in wandb_finish.before_finish:
-            wandb_finish.before_finish.append(self._check)
+        self._tell("watch", directory)
 
     def called(self) -> None:
         """The wrapped function is at work."""
-        self._over = True
+        if not self._over:
+            self._over = True
+            self._tell("called")
 
     def unknown(self, problem: str) -> None:
         """Warn that the library is not as it was; once, in the process of a job that has its run or may have it."""
@@ -50,8 +43,12 @@ class Liveness:
             return
         self._over = True
         may_own = os.environ.get(environment.OWNED_BY, "").startswith(f"{os.getpid()}@")
-        if may_own or artifacts.current_run() is not None:
+        if may_own or checkpoints.has_run():
             log.warn(f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B")
+
+    def _tell(self, what: str, directory: str = "") -> None:
+        of_patch = {"library": self._name_and_version(), "function": self._function, "layout": self._layout}
+        checkpoints.tell({"tell": what, "directory": directory, **of_patch})
 
     def _name_and_version(self) -> str:
         try:
@@ -59,8 +56,3 @@ class Liveness:
         except importlib.metadata.PackageNotFoundError:
             version = getattr(sys.modules.get(self._package), "__version__", "of unknown version")
         return f"{self._library} {version}"
-
-    def _check(self) -> None:
-        for directory, before in self._before.items():
-            if self._newest(directory) not in ("", before):
-                self.unknown(f"it saved {self._newest(directory)} in {directory} without calling {self._function}")

@@ -12,7 +12,8 @@ import os
 from types import ModuleType
 from typing import Any
 
-from .. import artifacts, environment, log
+from .. import environment, log
+from ..script import checkpoints
 from . import megatron_checkpoints
 from .liveness import Liveness
 
@@ -25,7 +26,7 @@ SHAPES: megatron_checkpoints.Shapes = {
 }
 
 _liveness = Liveness(
-    "megatron-bridge", "megatron.bridge", f"{MODULE}.on_save_checkpoint_success", megatron_checkpoints.newest
+    "megatron-bridge", "megatron.bridge", f"{MODULE}.on_save_checkpoint_success", "megatron"
 )
 
 
@@ -75,7 +76,7 @@ def _switch_on(module: ModuleType) -> bool:
 
     def some_writer(self: Any) -> Any:
         writer = tensorboard_logger.__get__(self)
-        return megatron_checkpoints.NoWriter() if writer is None and artifacts.current_run() is not None else writer
+        return megatron_checkpoints.NoWriter() if writer is None and checkpoints.has_run() else writer
 
     switched_on.wandb_shim = True  # type: ignore[attr-defined]
     state.wandb_logger = property(switched_on, doc=wandb_logger.__doc__)
@@ -86,7 +87,7 @@ def _switch_on(module: ModuleType) -> bool:
 def _give_project(state: Any) -> None:
     try:
         settings = state.cfg.logger
-        if settings.wandb_project or artifacts.current_run() is None:
+        if settings.wandb_project or not checkpoints.has_run():
             return
         settings.wandb_project = os.environ.get(environment.PROJECT)
         settings.wandb_entity = settings.wandb_entity or os.environ.get(environment.ENTITY)

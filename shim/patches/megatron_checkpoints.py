@@ -19,10 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .. import artifacts, log
-from ..checkpoint import Checkpoint
+from .. import log
+from ..checkpoint import Checkpoint, clean
+from ..script import checkpoints
 from ..wrapt_source import load_wrapt
-from . import wandb_finish
 from .liveness import Liveness
 
 # Functions, and the parameters of each that this was written against; another shape is left alone.
@@ -30,8 +30,6 @@ Shapes = Mapping[str, tuple[str, ...]]
 
 # Where Megatron notes entity and project of the last artifact, for the next job that loads from there.
 TRACKER = "latest_wandb_artifact_path.txt"
-# Where it notes the step of the last checkpoint that is complete.
-LATEST = "latest_checkpointed_iteration.txt"
 
 _STEP = re.compile(r"iter_(\d+)$")
 
@@ -56,22 +54,12 @@ def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
 
 def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
     """Checkpoints will be saved in `directory`, if any: log what a killed job has left there. Never raises."""
-    run = artifacts.current_run()
-    if run is None:
-        return
     try:
-        wandb_finish.apply(type(run))
-        if given := directory():
+        if checkpoints.has_run() and (given := directory()):
             liveness.watch(os.path.abspath(given))
-            artifacts.committer.recover(os.path.abspath(given), run)
+            checkpoints.recover(os.path.abspath(given))
     except Exception as error:
         log.warn(f"the place of its checkpoints was not looked through: {type(error).__name__}: {error}")
-
-
-def newest(directory: str) -> str:
-    """The last complete checkpoint by Megatron's own account; "" where there is none."""
-    step = _read(os.path.join(directory, LATEST))
-    return f"iter_{int(step):07d}" if step.isdecimal() else step
 
 
 class NoWriter:
@@ -101,45 +89,33 @@ def _called(
     saved = "save_dir" in parameters
     if saved:
         liveness.called()
-    run = _run_of(given.get("wandb_writer"))
-    if run is None:
+    if not checkpoints.has_run():
         return original(*args, **kwargs)
     try:
         path = _directory_of(given["checkpoint_path"])
         if saved:
-            _saved(path, given["save_dir"], given["iteration"], run)
+            _saved(path, given["save_dir"], given["iteration"])
         else:
-            _loaded(path, given["load_dir"], run)
+            _loaded(path, given["load_dir"])
     except Exception as error:
         problem = "logged as an artifact" if saved else "marked as input"
         log.warn(f"{given['checkpoint_path']} was not {problem}: {type(error).__name__}: {error}")
     return None
 
 
-def _saved(path: str, save_dir: str, iteration: int, run: Any) -> None:
+def _saved(path: str, save_dir: str, iteration: int) -> None:
     if os.path.exists(path):  # a local, non-persistent checkpoint of 0.3.0 is not on disk
-        artifacts.committer.settle()  # `most_recent_k` deletes older ones as soon as this returns
-        artifacts.committer.recover(os.path.dirname(path), run)
-        artifacts.committer.commit(_checkpoint(path, save_dir, iteration), run)
-        _note_project(os.path.join(save_dir, TRACKER), run)
+        checkpoints.settle()  # `most_recent_k` deletes older ones as soon as this returns
+        checkpoints.saved(_checkpoint(path, save_dir, iteration))
+        _note_project(os.path.join(save_dir, TRACKER))
 
 
-def _loaded(path: str, load_dir: str, run: Any) -> None:
-    artifacts.committer.recover(os.path.dirname(path), run)
+def _loaded(path: str, load_dir: str) -> None:
+    checkpoints.recover(os.path.dirname(path))
     checkpoint = _checkpoint(path, load_dir, 0)
     project = _read(os.path.join(load_dir, TRACKER))
-    name = f"{artifacts.clean(checkpoint.collection)}:{artifacts.clean(checkpoint.aliases[0])}"
-    artifacts.committer.use(f"{project}/{name}" if project else name, run, checkpoint)
-
-
-def _run_of(writer: Any) -> Any | None:
-    """Megatron's writer is the wandb module; without one, the open run is the job's."""
-    run = getattr(writer, "run", None)
-    if run is None or getattr(run, "disabled", False):
-        run = artifacts.current_run()
-    if run is not None:
-        wandb_finish.apply(type(run))
-    return run
+    name = f"{clean(checkpoint.collection)}:{clean(checkpoint.aliases[0])}"
+    checkpoints.loaded(f"{project}/{name}" if project else name, checkpoint)
 
 
 def _directory_of(path: str) -> str:
@@ -155,9 +131,11 @@ def _checkpoint(path: str, directory: str, iteration: int) -> Checkpoint:
     return Checkpoint(path, Path(os.path.abspath(directory)).stem, step, "iteration", (Path(path).stem,))
 
 
-def _note_project(tracker: str, run: Any) -> None:
+def _note_project(tracker: str) -> None:
+    place = checkpoints.place()
     try:
-        Path(tracker).write_text(f"{run.entity}/{run.project}", encoding="utf-8")
+        if place is not None:
+            Path(tracker).write_text("/".join(part or "" for part in place), encoding="utf-8")
     except OSError as error:
         log.warn(f"a job that loads from here looks for the artifact in its own project: {error}")
 

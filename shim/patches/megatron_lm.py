@@ -14,7 +14,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .. import artifacts, environment, log
+from .. import environment, log
+from ..script import checkpoints
 from ..wrapt_source import load_wrapt
 from . import megatron_checkpoints
 from .liveness import Liveness
@@ -28,7 +29,7 @@ SHAPES: megatron_checkpoints.Shapes = {
 }
 
 _liveness = Liveness(
-    "megatron-core", "megatron.core", f"{MODULE}.on_save_checkpoint_success", megatron_checkpoints.newest
+    "megatron-core", "megatron.core", f"{MODULE}.on_save_checkpoint_success", "megatron"
 )
 
 
@@ -56,14 +57,14 @@ def _set_writers(original: Callable[..., Any], instance: object, args: tuple[Any
     result = original(*args, **kwargs)
     megatron_checkpoints.begin(lambda: settings.save, _liveness)
     variables = original.__globals__
-    if variables["_GLOBAL_TENSORBOARD_WRITER"] is None and artifacts.current_run() is not None:
+    if variables["_GLOBAL_TENSORBOARD_WRITER"] is None and checkpoints.has_run():
         variables["_GLOBAL_TENSORBOARD_WRITER"] = megatron_checkpoints.NoWriter()
     return result
 
 
 def _give_project(settings: Any) -> None:
     try:
-        if getattr(settings, "wandb_project", "") or artifacts.current_run() is None:
+        if getattr(settings, "wandb_project", "") or not checkpoints.has_run():
             return
         settings.wandb_project = os.environ.get(environment.PROJECT)
         for name, variable in (("wandb_entity", environment.ENTITY), ("wandb_exp_name", environment.NAME)):

@@ -5,9 +5,6 @@ Why: up to v0.7 the algorithms end a save with `CheckpointManager.finalize_check
 (https://github.com/NVIDIA-NeMo/RL/pull/2828). `_rename_checkpoint` is the one place that all saves pass, where it
 exists; the release's number does not tell (main calls itself 0.6.0).
 
-The single-controller actor finishes its logger before its checkpointer: the run's end waits for saves that are still
-being finalized, so that the last checkpoint is on the right run.
-
 Remove when: NeMo-RL logs its checkpoints to W&B itself.
 """
 
@@ -17,16 +14,15 @@ import json
 import math
 import os
 import re
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
 
-from .. import artifacts, environment, log
-from ..checkpoint import Checkpoint
+from .. import environment, log
+from ..checkpoint import Checkpoint, clean
+from ..script import checkpoints
 from ..wrapt_source import load_wrapt
-from . import wandb_finish
 from .liveness import Liveness
 
 MODULE = "nemo_rl.utils.checkpoint"
@@ -38,7 +34,6 @@ LAST_STEPS = ("_rename_checkpoint", "finalize_checkpoint")
 _STEP = re.compile(r"step_(\d+)")
 
 _artifact_name = "rl"
-_managers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def patch_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> bool:
@@ -85,32 +80,24 @@ def _wrap(owner: Any, title: str, wrappers: dict[str, Callable[..., Any]]) -> bo
 
 
 def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A save begins: whoever ends the run from now on has to wait for it."""
+    """A save begins: its directory is in use."""
     try:
-        run = artifacts.current_run()
-        if run is not None:
-            wandb_finish.apply(type(run))
-            _managers.add(instance)
-            if _finish_saves not in wandb_finish.before_finish:
-                wandb_finish.before_finish.insert(0, _finish_saves)
+        if checkpoints.has_run():
             _liveness.watch(os.path.abspath(instance.checkpoint_dir))
     except Exception as error:
-        log.warn(f"the run may end before this save does: {type(error).__name__}: {error}")
+        log.warn(f"{MODULE}: {type(error).__name__}: {error}")
     return original(*args, **kwargs)
 
 
 def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    artifacts.committer.settle()  # up to v0.7 the original deletes older ones, on main its caller does
+    checkpoints.settle()  # up to v0.7 the original deletes older ones, on main its caller does
     result = original(*args, **kwargs)
     _liveness.called()
     temporary = Path(args[0] if args else kwargs["checkpoint_path"])
     try:
-        run = artifacts.current_run()
-        if run is not None:
-            wandb_finish.apply(type(run))
+        if checkpoints.has_run():
             path = Path(os.path.abspath(temporary.parent), temporary.name.removeprefix("tmp_"))
-            artifacts.committer.recover(str(path.parent), run)
-            artifacts.committer.commit(_checkpoint(path, instance), run)
+            checkpoints.saved(_checkpoint(path, instance))
     except Exception as error:
         log.warn(f"{temporary} was not logged as an artifact: {type(error).__name__}: {error}")
     return result
@@ -121,14 +108,11 @@ def _on_load(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
     result = original(*args, **kwargs)
     given = args[0] if args else kwargs.get("checkpoint_path")
     try:
-        run = artifacts.current_run()
-        if run is not None:
-            wandb_finish.apply(type(run))
-            artifacts.committer.recover(os.path.abspath(instance.checkpoint_dir), run)
+        if checkpoints.has_run():
+            checkpoints.recover(os.path.abspath(instance.checkpoint_dir))
             if given is not None:
-                loaded = _checkpoint(Path(os.path.abspath(given)), None)
-                name = f"{artifacts.clean(loaded.collection)}:{artifacts.clean(loaded.aliases[0])}"
-                artifacts.committer.use(name, run, loaded)
+                read = _checkpoint(Path(os.path.abspath(given)), None)
+                checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
     except Exception as error:
         log.warn(f"{given} was not marked as input of the run: {type(error).__name__}: {error}")
     return result
@@ -172,26 +156,7 @@ def _metrics(path: Path) -> dict[str, Any]:
     return info if isinstance(info, dict) else {}
 
 
-def _newest(directory: str) -> str:
-    steps = [int(found[1]) for found in map(_STEP.fullmatch, _names_in(directory)) if found]
-    return f"step_{max(steps)}" if steps else ""
-
-
-def _names_in(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
-
-
-_liveness = Liveness("nemo-rl", "nemo_rl", f"{MODULE}.CheckpointManager.{' or '.join(LAST_STEPS)}", _newest)
-
-
-def _finish_saves() -> None:
-    for manager in list(_managers):
-        finish = getattr(manager, "finalize_pending", None)
-        if finish is not None:
-            finish()
+_liveness = Liveness("nemo-rl", "nemo_rl", f"{MODULE}.CheckpointManager.{' or '.join(LAST_STEPS)}", "nemo-rl")
 
 
 def _switch_on(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -199,7 +164,7 @@ def _switch_on(original: Callable[..., Any], instance: Any, args: tuple[Any, ...
     settings: Any = args[0] if args else kwargs.get("cfg")
     project = os.environ.get(environment.PROJECT)
     wanted = isinstance(settings, dict) and not settings.get("wandb_enabled")
-    if wanted and project and artifacts.current_run() is not None:
+    if wanted and project and checkpoints.has_run():
         settings["wandb_enabled"] = True
         settings["wandb"] = {**(settings.get("wandb") or {}), "project": project}
     return original(*args, **kwargs)

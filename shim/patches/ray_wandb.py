@@ -2,7 +2,7 @@
 
 Why: both run in a worker and open a run under the id of Ray's trial, beside the empty one of the driver
 (ray/air/integrations/wandb.py, `_WandbLoggingActor.run`, `_setup_wandb`). A worker is a child like any other
-(wandb_attach.py); only the id is Ray's, not the script's. With several trials the first one gets the job's run, and
+(script/children.py); only the id is Ray's, not the script's. With several trials the first one gets the job's run, and
 the others have one each, as ever.
 
 Remove when: Ray takes a run that is open.
@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from .. import environment
+from ..script import children
 from ..wrapt_source import load_wrapt
-from . import wandb_attach
 
 # What Ray says of the run on its own account.
 _OF_RAY = ("id", "resume", "reinit")
@@ -26,7 +26,7 @@ _OF_RAY = ("id", "resume", "reinit")
 
 def apply(module: ModuleType) -> None:
     """Wrap what asks for a run, in a worker that may get the job's."""
-    if environment.ATTACH in os.environ and wandb_attach.is_worker_of_ray():
+    if environment.ATTACH in os.environ and children.is_worker_of_ray():
         wrapt = load_wrapt()
         wrapt.wrap_function_wrapper(module, "_WandbLoggingActor.run", _run)
         wrapt.wrap_function_wrapper(module, "_setup_wandb", _setup_wandb)
@@ -48,4 +48,4 @@ def _setup_wandb(original: Callable[..., Any], instance: Any, args: tuple[Any, .
 
 
 def _takes(kwargs: dict[str, Any]) -> bool:
-    return kwargs.get("mode") != "disabled" and wandb_attach.take(sys.modules["wandb"]) is not None
+    return kwargs.get("mode") != "disabled" and children.take(sys.modules["wandb"]) is not None

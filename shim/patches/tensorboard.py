@@ -1,7 +1,7 @@
 """What a script writes for TensorBoard goes into the open run, too, where WANDB_SHIM_TENSORBOARD=on.
 
 wandb's own way (`wandb.tensorboard.patch`) imports TensorFlow, torch and tensorboardX at once and looks at `wandb.run`,
-which a hidden run does not set. So this waits for the one class that both writers end in, and tells the run of
+which is the script's to set. So this waits for the one class that both writers end in, and tells the companion of
 each directory that events go to; wandb-core reads the files itself, as for sync_tensorboard=True
 (wandb/integration/tensorboard/monkeypatch.py, `_notify_tensorboard_logdir`). TensorFlow's own writer is C++: there
 only wandb's way helps.
@@ -11,11 +11,14 @@ Remove when: wandb patches TensorBoard without importing it, and for a run that 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .. import hooks, log, run
+from .. import hooks
+from ..script import attach, channel
 from ..wrapt_source import load_wrapt
 
 # torch.utils.tensorboard takes its class from the first.
@@ -35,10 +38,8 @@ def apply(module: ModuleType) -> None:
 
 def _init(original: Callable[..., None], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     original(*args, **kwargs)
-    mine = run.current
-    if mine is None or mine.finished or mine.wandb.patched["tensorboard"]:  # by sync_tensorboard=True: wandb does it
+    way = channel.current()
+    patched = getattr(sys.modules.get("wandb"), "patched", {})
+    if way is None or attach.has_left() or patched.get("tensorboard"):  # by sync_tensorboard=True: wandb does it
         return
-    try:
-        mine.run._tensorboard_callback(str(args[0] if args else kwargs["logdir"]))
-    except Exception as error:  # the script's writer is fine
-        log.warn(f"TensorBoard events stay out of the run: {type(error).__name__}: {error}")
+    way.tell({"tell": "tensorboard", "directory": os.path.abspath(str(args[0] if args else kwargs["logdir"]))})

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from . import environment
+from .. import environment
 
 # Seconds. A healthy server answers in tenths; the whole look takes at most BOUND, also where the name lookup or a
 # proxy hangs, since it runs in a thread that is not waited for any longer.

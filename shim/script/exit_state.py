@@ -69,6 +69,10 @@ class ExitState:
         if sys.version_info < (3, 12):
             sys.exit = self._last_exit.wrap(sys.exit)
 
+    def release(self) -> None:
+        """Let go of the main frame: with it, the script's objects would outlive their time."""
+        self._main_frame = None
+
     def code(self) -> int:
         """The exit code, to be asked for in an `atexit` handler."""
         if self._main_frame is not None and _returned(self._main_frame):

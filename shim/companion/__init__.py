@@ -1,0 +1,1 @@
+"""The process beside the script: wandb, the run, the key, artifacts, the console, the end."""

@@ -1,0 +1,260 @@
+"""The job's run, from its opening to its end, and what the script may ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import threading
+import time
+from typing import Any
+
+from .. import environment, log
+from . import claims, ending, opening, server
+from .artifacts import Committer
+from .console import Console
+from .script_process import ScriptProcess
+
+# Seconds that a question waits for the run to be open: the preflight, wandb's own bound and its grace, twice.
+_OPEN_BOUND = 120.0
+# Seconds that the end waits for the console.
+_CONSOLE_BOUND = 30.0
+
+
+class Job:
+    """One run of one script.
+
+    Args:
+        hello: What script/start.py says of the script.
+        console: Of the script.
+        script: Its process.
+
+    Attributes:
+        ready: Set once the run is open, or is not going to be.
+        done: Set once it is over.
+    """
+
+    def __init__(self, hello: dict[str, Any], console: Console, script: ScriptProcess) -> None:
+        self.script = script
+        self.ready = threading.Event()
+        self.done = threading.Event()
+        self._hello = hello
+        self._console = console
+        self._opened: opening.Opened | None = None
+        self._service = ""
+        self._asked_by = 0
+        self._finished = False
+        self._started = time.time()
+        self._finishing = threading.RLock()
+        self._committer = Committer()
+        self._questions = {
+            "facts": self._facts,
+            "attach": self._attach,
+            "service": lambda message: {"service": self._service},
+            "finishing": self._before_finish,
+            "finished": self._finished_by_script,
+            "give way": self._give_way,
+            "teardown": self._teardown,
+            "settle": lambda message: {"ok": self._committer.settle()},
+        }
+
+    # --- the beginning
+
+    def open(self) -> None:
+        """Open the run, or join that of another node.
+
+        Raises:
+            opening.NoRunError: there is none to be had.
+            Exception: as wandb does.
+        """
+        joins = self._hello["joins"]
+        if not self._hello["opens"]:
+            self._opened = opening.attach_to_own_run(self._hello)
+            self._finished = True  # its end is the script's
+            return self._committer.begin(self._opened.run)
+        opened = opening.join_run(self._hello) if joins else opening.open_run(self._hello)
+        self._opened = opened
+        self._service = os.environ.pop(environment.SERVICE, "")
+        self._committer.begin(opened.run)
+        if opened.claim is not None:
+            server.serve(opened.claim, self.answer)
+        self._console.open()
+        if joins:
+            log.info(f"this node's machine joins {opened.run.entity}/{opened.run.project}/{opened.run.id}")
+        else:
+            opening.announce(opened)
+            for name in environment.Contract(os.environ).inputs:
+                self._committer.use(name)
+
+    # --- what the script says and asks
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take what the script tells; what it is about may wait for the run."""
+        self._committer.take(message)
+
+    def answer(self, message: dict[str, Any], pid: int) -> dict[str, Any] | None:
+        """Answer a question.
+
+        Args:
+            message: With the question under "ask".
+            pid: The process that asks; negative where it is another user's.
+
+        Returns:
+            The answer; None where there is none.
+        """
+        if pid < 0 and -pid != self.script.pid:
+            return None
+        question = message.get("ask")
+        if question == "end":
+            return self._end(message)
+        if question == "goes on":
+            return {"ok": True}
+        if question == "script lives":
+            return {"lives": not self.script.wait(0)}
+        if question == "status":
+            return self._status()
+        if "tell" in message:
+            self.take(message)
+            return {"ok": True}
+        if question not in self._questions or not self.ready.wait(_OPEN_BOUND):
+            return None
+        return self._questions[question]({**message, "pid": abs(pid)})
+
+    def _status(self) -> dict[str, Any]:
+        run = self._opened.run if self._opened is not None else None
+        where = [] if run is None else [part for part in (run.entity, run.project, run.id) if part]
+        return {
+            "run": "/".join(where),
+            "url": "" if run is None or run.offline else run.url or "",
+            "directory": "" if run is None else os.path.dirname(run.dir),
+            "pid": self.script.pid,
+            "alive": not self.script.wait(0),
+            "started": self._started,
+            "command": self._hello["orig_argv"],
+            "checkpoints": self._committer.report(),
+        }
+
+    def _facts(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What the script's own wandb.init has to know of the run before it asks for it."""
+        if self._opened is None or self._finished:
+            return {"run": None, "service": self._service}
+        opened, run = self._opened, self._opened.run
+        key = opened.key
+        return {
+            "run": run._attach_id,
+            "version": opened.wandb.__version__,
+            "service": self._service,
+            "id": run.id,
+            "entity": run.entity,
+            "project": run.project,
+            "url": "" if run.offline else run.url or "",
+            "offline": run.offline,
+            "resumed": run.resumed,
+            "resumable": opened.resumable,
+            "before": opened.before,
+            "key": hashlib.sha256(key.encode()).hexdigest() if key else None,
+            "joins": self._hello["joins"],
+            "asked_by": self._asked_by,
+        }
+
+    def _attach(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Give the run to the script, or to the first of its children that asks."""
+        facts = self._facts(message)
+        child = message["pid"] != self.script.pid
+        if facts["run"] is None or (child and self._asked_by not in (0, message["pid"])):
+            return {**facts, "run": None}
+        self._asked_by = message["pid"]
+        assert self._opened is not None
+        settings = self._opened.run._settings
+        names = getattr(type(settings), "model_fields", {})
+        values = {name: opening.plain(getattr(settings, name, None)) for name in names}
+        return {**facts, "settings": values, "start_time": getattr(self._opened.run, "_start_time", None)}
+
+    def _before_finish(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The script, or a child that has the run, is about to finish it: everything else has to be in it by then."""
+        self._console.wait_for(message.get("frames", 0), _CONSOLE_BOUND)
+        self._committer.drain()
+        return {"ok": True}
+
+    def _finished_by_script(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._console.close()
+        self._finished = True
+        if self._opened is not None:
+            self._opened.run._is_finished = True
+        return {"ok": True}
+
+    def _give_way(self, message: dict[str, Any]) -> dict[str, Any]:
+        """End the run for another one that the script wants; an empty one does not stay beside that."""
+        with self._finishing:
+            if self._opened is not None and not self._finished:
+                self._finished = True
+                self._console.close()
+                self._committer.drain()
+                opened = self._opened
+                opened.run._settings.silent = True
+                opened.run.finish()
+                if not self._committer.has_logged() and not self._asked_by and not opened.run.resumed:
+                    _remove(opened)
+        return {"service": self._service}
+
+    def _teardown(self, message: dict[str, Any]) -> dict[str, Any]:
+        """`wandb.teardown` of the script, which is meant for the service that it shares with its companion."""
+        with self._finishing:
+            if self._opened is None or not self._service:
+                return {}
+            self._before_finish(message)
+            self._finished = True
+            self._console.close()
+            self._service = ""
+            with ending.Watchdog(os.path.dirname(self._opened.run.dir)):
+                return {"stdout": ending.tear_down(self._opened.wandb, message.get("code") or 0)}
+
+    # --- the end
+
+    def _end(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.ready.wait(_OPEN_BOUND)
+        self._console.wait_for(message["frames"], _CONSOLE_BOUND, message["lost"])
+        words = self._finish(message["code"])
+        threading.Timer(0.1, self.done.set).start()  # when the answer is out
+        return {"stdout": words if self._asked_by == self.script.pid else ""}
+
+    def script_is_gone(self) -> None:
+        """It has ended without a word, or after it."""
+        code = self.script.exit_code()
+        if self.ready.wait(_OPEN_BOUND):
+            self._console.take_the_rest()
+            self._finish(code)
+        self.done.set()
+
+    def _finish(self, code: int) -> str:
+        """Finish the run, once; whoever comes second waits for the first."""
+        with self._finishing:
+            if self._opened is None or self.done.is_set():
+                return ""
+            opened, directory = self._opened, os.path.dirname(self._opened.run.dir)
+            self._committer.drain()
+            if not self._service:  # torn down by the script, or never of this process
+                return ""
+            words = ""
+            try:
+                with ending.Watchdog(directory):
+                    if not self._asked_by and not self._finished:
+                        opened.run._settings.silent = True
+                        opened.run.finish(exit_code=code)
+                    words = ending.tear_down(opened.wandb, code)
+            except Exception as error:  # the process is ending; its exit code must not change
+                log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
+            self._service = ""
+            if code == 0 and opened.claim is not None:
+                claims.ended_well(directory)
+            return words
+
+
+def _remove(opened: opening.Opened) -> None:
+    """Take an empty run away, at W&B and on disk."""
+    run = opened.run
+    with contextlib.suppress(Exception):
+        if not run.offline:
+            opened.wandb.Api().run(f"{run.entity}/{run.project}/{run.id}").delete()
+        shutil.rmtree(os.path.dirname(run.dir), ignore_errors=True)

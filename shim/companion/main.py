@@ -1,0 +1,90 @@
+"""The life of a companion: hear who the script is, open its run, answer its questions, see it to its end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+from typing import Any
+
+from .. import environment, log
+from . import ending, opening, server
+from .console import Console
+from .job import Job
+from .script_process import ScriptProcess
+
+# Descriptors that script/start.py gives: the pipe, and a copy of the script's stderr.
+_PIPE, _NOTICES = 3, 4
+
+# Limits of the script that would only make its companion fail: it may use what the user may.
+_LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_STACK")
+
+
+def main() -> None:
+    """Run the companion to its end; never returns."""
+    try:
+        _prepare()
+        _live()
+    except BaseException as error:
+        log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
+    finally:
+        ending.leave()
+
+
+def _prepare() -> None:
+    for name in _LIMITS:
+        try:
+            hard = resource.getrlimit(getattr(resource, name))[1]
+            resource.setrlimit(getattr(resource, name), (hard, hard))
+        except (AttributeError, OSError, ValueError):
+            pass
+    for descriptor in (_PIPE, _NOTICES):
+        os.set_inheritable(descriptor, False)
+    log.descriptor = _NOTICES
+    # What wandb's service says on its stdout at the end is the script's to print, if it has asked for its run.
+    words = os.memfd_create("wandb-shim-stdout")
+    os.dup2(words, 1)
+    os.close(words)
+    null = open(os.devnull, "w", encoding="utf-8", errors="replace")
+    sys.stdout = sys.stderr = null
+    sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="replace")
+    # Known to no module before it is needed: a companion of a script with a deleted directory has none to look in.
+    signal.set_wakeup_fd(-1)
+
+
+def _live() -> None:
+    job: Job | None = None
+
+    def take(message: dict[str, Any]) -> None:
+        if job is not None:
+            job.take(message)
+
+    console = Console(_PIPE, take)
+    hello = console.hello()
+    job = Job(hello, console, ScriptProcess(hello["pid"]))
+    server.listen(hello["address"], job.answer)
+    console.start()
+    threading.Thread(target=_watch, args=(job,), name="watch", daemon=True).start()
+    for problem in environment.Contract(os.environ).problems:
+        log.warn(problem)
+    try:
+        job.open()
+    except opening.NoRunError as error:
+        log.warn(str(error))
+    except BaseException as error:
+        log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
+    finally:
+        job.ready.set()
+    job.done.wait()
+
+
+def _watch(job: Job) -> None:
+    """See the script end, whichever way; then the companion has a bounded time left."""
+    job.script.wait()
+    # Whoever reads the script's stderr to its end waits for that.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, _NOTICES)
+    threading.Timer(ending.ALONE_BOUND, ending.leave).start()
+    job.script_is_gone()

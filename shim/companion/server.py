@@ -1,0 +1,59 @@
+"""Answer what the script, its children and `shim status` ask: one connection a question."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .. import log
+from ..script import frames
+
+Answer = Callable[[dict[str, Any], int], dict[str, Any] | None]
+
+# Seconds that somebody may take to ask, once connected.
+_QUESTION_BOUND = 10.0
+
+
+def listen(address: str, answer: Answer) -> None:
+    """Listen in the background.
+
+    Args:
+        address: Of an abstract socket.
+        answer: Called with a question and the process that asks; may take its time. None means: not for you.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(address)
+    listening.listen(64)
+    serve(listening, answer)
+
+
+def serve(listening: socket.socket, answer: Answer) -> None:
+    """Answer on a socket that listens already."""
+    threading.Thread(target=_accept, args=(listening, answer), name="server", daemon=True).start()
+
+
+def _accept(listening: socket.socket, answer: Answer) -> None:
+    while True:
+        connection, _ = listening.accept()
+        threading.Thread(target=_serve, args=(connection, answer), name="answer", daemon=True).start()
+
+
+def _serve(connection: socket.socket, answer: Answer) -> None:
+    with connection:
+        try:
+            pid, uid = frames.peer(connection)
+            connection.settimeout(_QUESTION_BOUND)
+            received = frames.Received()
+            received.take(connection)
+            if received.message is None:
+                return
+            # Another user's process gets no answer, but for the script, which may have become another user.
+            found = answer(received.message, pid if uid in (os.getuid(), 0) else -pid)
+            if found is not None:
+                connection.settimeout(None)
+                connection.sendall(frames.packed(found))
+        except Exception as error:
+            log.debug(f"a question was not answered: {type(error).__name__}: {error}")

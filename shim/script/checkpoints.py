@@ -1,0 +1,82 @@
+"""What a patch of a training library says of checkpoints: one message each, and no wait.
+
+They belong to the job's run, which the companion holds. A process without a channel of its own has one as well: a
+child that has got the job's run by its companion's address, a script that has opened its run itself by a companion
+that joins that one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from .. import log
+from ..checkpoint import Checkpoint
+from . import attach, channel
+
+# Seconds that a save waits at most until the one before it has been looked at; local work, done long ago unless
+# saves follow each other at once. And how long ago is long ago.
+_SETTLE_BOUND = 10.0
+_LONG_AGO = 60.0
+
+_last_save = 0.0
+
+
+def has_run() -> bool:
+    """Whether checkpoints of this process have a run to belong to."""
+    return _way() is not None
+
+
+def place() -> tuple[str, str] | None:
+    """Entity and project of that run; None where it is not known."""
+    run = getattr(sys.modules.get("wandb"), "run", None)
+    if run is not None and not getattr(run, "disabled", False):
+        return run.entity, run.project
+    way = _way()
+    facts = way.ask({"ask": "facts"}, 60.0) if way is not None else None
+    return (facts["entity"], facts["project"]) if facts and facts.get("run") else None
+
+
+def tell(message: dict[str, Any]) -> bool:
+    """Tell the companion; whether it has one to tell."""
+    way = _way()
+    return way is not None and way.tell(message)
+
+
+def recover(directory: str) -> None:
+    """Checkpoints are saved in `directory`: what a killed job has left there is to be logged now."""
+    tell({"tell": "place", "directory": directory})
+
+
+def settle() -> None:
+    """To be called where older checkpoints may be deleted next: wait until their files have been looked at."""
+    way = _way()
+    if way is not None and _last_save and time.monotonic() - _last_save < _LONG_AGO:
+        way.ask({"ask": "settle"}, _SETTLE_BOUND)
+
+
+def saved(checkpoint: Checkpoint) -> None:
+    """A checkpoint is complete: it becomes an artifact of the run."""
+    global _last_save
+    if tell({"tell": "saved", "checkpoint": checkpoint.to_dict()}):
+        _last_save = time.monotonic()
+    else:
+        log.warn(f"{checkpoint.path} is not in W&B: the run's companion is gone; the next start of this job logs it")
+
+
+def loaded(name: str, checkpoint: Checkpoint) -> None:
+    """A checkpoint was read: it is an input of the run.
+
+    Args:
+        name: Of its artifact, "entity/project/name:alias" or less.
+        checkpoint: What is logged where W&B does not know that artifact.
+    """
+    tell({"tell": "loaded", "name": name, "checkpoint": checkpoint.to_dict()})
+
+
+def _way() -> channel.Channel | None:
+    found = channel.current()
+    if found is not None and not attach.has_left():
+        return found
+    return attach.way_of_this_process()

@@ -1,0 +1,100 @@
+"""How the two processes speak: frames in the pipe, messages on the socket. Both halves import this file.
+
+A frame is one byte that says what it is, two for its length, and the text; the whole stays below PIPE_BUF, so that
+the kernel never mixes the frames of two threads (pipe(7)). A message on the socket is a dict of plain values in
+marshal's form behind four bytes of length: marshal is built into every interpreter, and both ends run the same one.
+"""
+
+import marshal
+import os
+import sys
+
+# What a frame is.
+STDOUT, STDERR, HELLO, HELLO_END, MESSAGE = range(5)
+# With the header below PIPE_BUF (4096 on Linux).
+TEXT_MAX = 4000
+
+# Abstract Unix sockets (unix(7)): "\0" + this + "<uid>/<pid of the script>/<process namespace>-<16 hex digits>".
+# Containers that share the host's network see each other's sockets, and count their processes from 1 each.
+NAMESPACE = "wandb-shim/"
+
+
+def frame(kind: int, data: bytes) -> bytes:
+    """One frame; `data` has at most TEXT_MAX bytes."""
+    size = len(data)
+    return bytes((kind, size & 255, size >> 8)) + data
+
+
+def parts(data: bytes) -> "list[bytes]":
+    """`data` in pieces that fit into frames."""
+    return [data[at : at + TEXT_MAX] for at in range(0, len(data), TEXT_MAX)]
+
+
+def packed(message: "dict[str, Any]") -> bytes:
+    """A message as it goes over the socket."""
+    data = marshal.dumps(message)
+    return len(data).to_bytes(4, "big") + data
+
+
+class Received:
+    """A message as it comes in, part by part: a timeout in between loses nothing.
+
+    Attributes:
+        message: What has come; None where the other end has closed the connection.
+    """
+
+    def __init__(self) -> None:
+        self.message: "dict[str, Any] | None" = None
+        self._data = b""
+
+    def take(self, connection: "socket") -> bool:
+        """Read on; whether that was all.
+
+        Raises:
+            OSError: the connection failed; TimeoutError where nothing came in time.
+        """
+        while len(self._data) < 4 or len(self._data) < 4 + int.from_bytes(self._data[:4], "big"):
+            part = connection.recv(65536)
+            if not part:
+                return True
+            self._data += part
+        self.message = marshal.loads(self._data[4:])
+        return True
+
+
+def peer(connection: "socket") -> "tuple[int, int]":
+    """Process id and user id of the other end, by the kernel's word (SO_PEERCRED, unix(7))."""
+    import _socket
+
+    level, name = _socket.SOL_SOCKET, _socket.SO_PEERCRED
+    credentials = connection.getsockopt(level, name, 12)
+    pid, uid = (int.from_bytes(credentials[at : at + 4], sys.byteorder, signed=True) for at in (0, 4))
+    return pid, uid
+
+
+def process_namespace() -> str:
+    """The number of the namespace that process ids of this process count in (namespaces(7)); "0" without /proc."""
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return "0"
+
+
+def state_of(pid: int) -> str:
+    """The kernel's letter for a process (proc(5), `stat`): R, S, T for stopped, Z for ended; "" where it is gone."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, 4096).rpartition(b")")[2].split()[0].decode()
+    except (OSError, IndexError):
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Any

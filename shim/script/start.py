@@ -1,0 +1,232 @@
+"""The first line of a process that owns or joins the run: start the companion, follow the console, watch the end.
+
+The companion is nobody's child: made by two forks, in a session of its own, so that no `os.wait()` of the script
+sees it and no signal of its terminal or process group reaches it. The script goes on at once.
+"""
+
+import os
+import sys
+
+from . import channel, frames
+from .console import Console
+from .end import End
+
+# Variables of the interpreter that would make the companion print, wait, or be slow: it is no program of the user's.
+# Only what says where Python lies is left.
+_KEPT_OF_PYTHON = ("PYTHONHOME", "PYTHONPLATLIBDIR")
+# Not a program of the job either: the shim's own doors let it alone, and it takes this back for wandb's sake.
+_SWITCH = "WANDB_SHIM"
+# How children find the companion (children.py), and how Ray finds the runtime environment of a submitted job
+# (ray/_private/ray_constants.py).
+_ATTACH = "WANDB_SHIM_ATTACH"
+_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+console: "Console | None" = None
+end: "End | None" = None
+
+
+def start(main_frame: "FrameType | None", *, joins: bool = False) -> None:
+    """Start the companion of this process.
+
+    Args:
+        main_frame: The frame of `__main__`; None where it is not known.
+        joins: Whether it joins the run of another node.
+
+    Raises:
+        OSError: no process could be made, or no pipe.
+    """
+    made = _companion_from_before_an_exec() or _new_companion(main_frame, joins=joins, opens=True)
+    channel.use(made)
+    _offer(made.address)
+    if os.environ.get("WANDB_CONSOLE") != "off":
+        follow(made)
+    global end
+    end = End(made, main_frame)
+    end.arm()
+
+
+def _offer(address: str) -> None:
+    """Tell the children that this process will have of its companion."""
+    os.environ[_ATTACH] = text = f"{os.uname().nodename}:{address[1:]}"
+    if _RAY_JOB in os.environ:  # the driver's workers get their variables from here; those of its own cluster inherit
+        import json
+
+        try:
+            config = json.loads(os.environ[_RAY_JOB])
+            config["runtime_env"]["env_vars"][_ATTACH] = text
+        except (KeyError, TypeError, ValueError):
+            return
+        os.environ[_RAY_JOB] = json.dumps(config)
+
+
+def companion_of_own_run() -> "channel.Channel | None":
+    """Start a companion for a script that has opened its run itself: its checkpoints are logged beside it, too."""
+    if os.environ.get("WANDB_SERVICE") and os.environ.get(_SWITCH, "").strip().lower() != "off":
+        try:
+            made = _new_companion(None, joins=False, opens=False)
+        except OSError:
+            return None
+        channel.use(made)
+        global end
+        end = End(made, None)
+        end.arm()
+    return channel.current()
+
+
+def _own_run() -> str:
+    """How the companion joins the run that the script has opened itself."""
+    run = sys.modules["wandb"].run
+    return f"{os.environ['WANDB_SERVICE']}\0{run._attach_id}"
+
+
+def follow(made: "channel.Channel") -> None:
+    """Copy the console of this process to its companion."""
+    global console
+    console = Console(made)
+    console.follow(sys.stdout, frames.STDOUT)
+    console.follow(sys.stderr, frames.STDERR)
+
+
+def _new_companion(main_frame: "FrameType | None", *, joins: bool, opens: bool) -> "channel.Channel":
+    address = f"\0{frames.NAMESPACE}{os.getuid()}/{os.getpid()}/{frames.process_namespace()}-{os.urandom(8).hex()}"
+    reading, writing = channel.make_pipe()
+    try:
+        companion = _spawn(reading)
+        made = channel.Channel(address, companion, writing)
+        _say_hello(made, main_frame, joins=joins, opens=opens)
+    finally:
+        os.close(reading)
+    return made
+
+
+def _companion_from_before_an_exec() -> "channel.Channel | None":
+    """The one of the program whose place this one has taken: the process is the same, and so is its run."""
+    from . import above
+
+    found = above.companion_of(os.getpid())
+    if found is None:
+        return None
+    address, companion = found
+    made = channel.Channel(address, companion, channel.open_pipe(f"/proc/{companion}/fd/3"))
+    return made if made.ask({"ask": "goes on"}, 5.0) else None
+
+
+def _say_hello(made: "channel.Channel", main_frame: "FrameType | None", *, joins: bool, opens: bool) -> None:
+    """Tell the companion what it has to know to be this program in W&B's eyes."""
+    import marshal
+
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    constants = main_frame.f_code.co_consts if main_frame is not None else ()
+    file = getattr(main, "__file__", None)
+    hello = {
+        "address": made.address,
+        "pid": made.pid,
+        "argv": [word for word in sys.argv if isinstance(word, str)],
+        "orig_argv": list(sys.orig_argv),
+        "file": file if isinstance(file, str) else None,
+        "spec": getattr(spec, "name", None),
+        "doc": constants[0] if constants and isinstance(constants[0], str) else None,
+        "path": [entry for entry in sys.path if isinstance(entry, str)],
+        "hides": not (sys.flags.isolated or getattr(sys.flags, "safe_path", False) or not sys.path),
+        "switch": os.environ.get(_SWITCH),
+        "joins": joins,
+        "opens": opens,
+        "service": "" if opens else _own_run(),
+    }
+    made.write(frames.HELLO, marshal.dumps(hello))
+    made.write(frames.HELLO_END, b"")
+
+
+def _spawn(reading: int) -> int:
+    """Make the companion's process; its process id."""
+    words = _command()  # made before the fork: the child does as little as it can
+    environ = _environ()
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+    telling, told = os.pipe2(os.O_CLOEXEC)
+    try:
+        child = _fork()
+        if not child:
+            _become_companion(reading, told, words, environ)
+        os.close(told)
+        told = -1
+        try:
+            os.waitpid(child, 0)
+        except ChildProcessError:
+            pass  # SIGCHLD is ignored here: the kernel has reaped it
+        answer = os.read(telling, 16)
+    finally:
+        os.close(telling)
+        if told >= 0:
+            os.close(told)
+    if not answer:
+        raise OSError("the system lets no process be made")
+    return int(answer)
+
+
+def _fork() -> int:
+    """`os.fork`, without the warning of Python 3.12 where a peer's thread runs: what follows here is an exec."""
+    if "warnings" not in sys.modules:
+        return os.fork()
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return os.fork()
+
+
+def _become_companion(reading: int, told: int, words: "list[str]", environ: "dict[str, str]") -> "NoReturn":
+    """In the child: fork again, so that the companion is nobody's child, and run its program."""
+    try:
+        os.setsid()
+        grandchild = os.fork()
+        if grandchild:
+            os.write(told, str(grandchild).encode())
+            os._exit(0)
+        import fcntl
+        import signal
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        null = os.open("/dev/null", os.O_RDWR)
+        try:
+            notices = os.dup(2)
+        except OSError:
+            notices = null
+        # Out of the way of each other first.
+        high = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (null, null, null, reading, notices)]
+        for number, one in enumerate(high):
+            os.dup2(one, number)
+        os.closerange(len(high), 1 << 16)
+        os.execve(words[0], words, environ)
+    finally:
+        os._exit(127)
+
+
+def _command() -> "list[str]":
+    """The companion's command line.
+
+    Without `site`: no .pth file and no sitecustomize of anybody runs there. It is told the script's sys.path.
+    """
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    words = [sys.executable, "-S", "-s"]
+    words += ["-E"] if sys.flags.ignore_environment else []
+    words += ["-B"] if sys.flags.dont_write_bytecode else []
+    words += ["-X", f"utf8={sys.flags.utf8_mode}"]
+    if not sys.executable:
+        raise OSError("this program has no interpreter of its own (sys.executable is empty)")
+    return [*words, f"{here}/companion/__main__.py", str(os.getpid())]
+
+
+def _environ() -> "dict[str, str]":
+    found = {name: os.environ[name] for name in os.environ if not name.startswith("PYTHON") or name in _KEPT_OF_PYTHON}
+    return {**found, _SWITCH: "off"}
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
