@@ -8,7 +8,7 @@ from typing import Any
 
 from . import environment, process
 from .config import WandbConfig
-from .script import attach, channel
+from .script import attach, channel, merge
 
 
 def init_wandb_from_env() -> Any | None:
@@ -54,7 +54,12 @@ def init_wandb_if_configured(
         "tags": tuple(dict.fromkeys((*config.tags, *tags))) or None,
     }
     attach.apply(wandb)
-    return wandb.init(**{name: value for name, value in arguments.items() if value is not None})
+    said = {name: value for name, value in arguments.items() if value is not None}
+    opened = attach.job_run()
+    if opened is None:
+        return wandb.init(**said)
+    merge.merge(opened, None, said)
+    return opened
 
 
 def _may_open() -> bool:

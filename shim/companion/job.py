@@ -18,6 +18,8 @@ from .script_process import ScriptProcess
 
 # Seconds that a question waits for the run to be open: the preflight, wandb's own bound and its grace, twice.
 _OPEN_BOUND = 120.0
+# Seconds after its opening that a run stays open until wandb has written down its machine (wandb-metadata.json).
+_MACHINE_BOUND = 2.0
 # Seconds that the end waits for the console.
 _CONSOLE_BOUND = 30.0
 
@@ -46,6 +48,7 @@ class Job:
         self._asked_by = 0
         self._finished = False
         self._started = time.time()
+        self._open_at = 0.0
         self._finishing = threading.RLock()
         self._committer = Committer()
         self._questions = {
@@ -76,6 +79,7 @@ class Job:
         opened = opening.join_run(self._hello) if joins else opening.open_run(self._hello)
         self._opened = opened
         self._service = os.environ.pop(environment.SERVICE, "")
+        self._open_at = time.monotonic()
         self._committer.begin(opened.run)
         if opened.claim is not None:
             server.serve(opened.claim, self.answer)
@@ -234,6 +238,8 @@ class Job:
                 return ""
             opened, directory = self._opened, os.path.dirname(self._opened.run.dir)
             self._committer.drain()
+            if not self._finished:
+                self._wait_for_the_machine(opened.run)
             if not self._service:  # torn down by the script, or never of this process
                 return ""
             words = ""
@@ -249,6 +255,17 @@ class Job:
             if code == 0 and opened.claim is not None:
                 claims.ended_well(directory)
             return words
+
+
+    def _wait_for_the_machine(self, run: Any) -> None:
+        """A script may be over before wandb has looked at its machine; that is part of the record."""
+        path = os.path.join(run.dir, "wandb-metadata.json")
+        end = self._open_at + _MACHINE_BOUND
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+                if '"cpu_count"' in file.read():
+                    return
+            time.sleep(0.02)
 
 
 def _remove(opened: opening.Opened) -> None:

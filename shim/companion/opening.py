@@ -93,18 +93,27 @@ def import_wandb(hello: dict[str, Any]) -> ModuleType:
     if directory is not None and _offers_another_wandb(directory, hello["file"] or ""):
         raise NoRunError("the job is not tracked: beside its script lies a wandb of its own")
     impersonate(hello)
+    _run_path_files()
     sys.path[:] = path[1:] if directory is not None else path
     sys.path_importer_cache.clear()
-    try:
-        wandb = _import()
-    except ImportError:
-        import site  # an editable installation has its own finder, which comes by a .pth file
-
-        site.main()
-        wandb = _import()
+    wandb = _import()
     if directory is not None:
         sys.path.append(directory)  # what is installed there belongs to the requirements
     return wandb
+
+
+def _run_path_files() -> None:
+    """Do what .pth files do: some packages come only by them (setuptools' distutils, editable installations).
+
+    That is `site.main` without sitecustomize and usercustomize, which are programs of somebody else.
+    """
+    import site
+
+    known = site.venv(site.removeduppaths())  # type: ignore[attr-defined]
+    if site.ENABLE_USER_SITE is None:
+        site.ENABLE_USER_SITE = site.check_enableusersite()
+    known = site.addusersitepackages(known)  # type: ignore[attr-defined]
+    site.addsitepackages(known)
 
 
 def _import() -> ModuleType:

@@ -38,6 +38,11 @@ def has_left() -> bool:
     return _left
 
 
+def job_run() -> Any | None:
+    """The job's run, where the script has asked for it and it goes on; None otherwise."""
+    return _run if _run is not None and not _left and channel.current() is not None else None
+
+
 def way_of_this_process() -> channel.Channel | None:
     """The companion that checkpoints are told where this process has left, or never had, the job's run."""
     run = getattr(sys.modules.get("wandb"), "run", None)
@@ -133,6 +138,15 @@ def _attach(wandb: ModuleType, way: channel.Channel, wanted: dict[str, Any]) -> 
 def _flush() -> None:
     """What this process has sent to wandb's service is to be there before its companion ends that."""
     attached.flush_all()
+    attached.stop_finalizing(sys.modules.get("wandb"))
+
+
+def last_words(words: str) -> str:
+    """What of the last words of wandb's service the script prints: those of a run that is to be silent are none."""
+    settings = getattr(_run, "_settings", None)
+    if getattr(settings, "silent", False):
+        return ""
+    return words.partition("\n")[0] + "\n" if words and getattr(settings, "quiet", False) else words
 
 
 def _before_finish() -> None:

@@ -117,6 +117,14 @@ def flush_all() -> None:
             flush(run)
 
 
+def stop_finalizing(wandb: Any) -> None:
+    """Say nothing more to the service for objects that end with the interpreter: by then it may be gone (0.28, …)."""
+    finalizer = getattr(getattr(_singleton(wandb), "_connection", None), "_finalizer", None)
+    if finalizer is not None:
+        with contextlib.suppress(Exception):
+            finalizer.close()
+
+
 def share_service(service: Callable[[], str]) -> None:
     """Let what this process asks of wandb's service go to that of its companion: none is started here.
 

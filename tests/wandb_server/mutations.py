@@ -27,6 +27,7 @@ class Mutations:
         """The mutations by name; each takes its `input`."""
         resolvers: dict[str, Any] = {
             "upsertBucket": self.upsert_bucket,
+            "deleteRun": self.delete_run,
             "createRunFiles": self.create_run_files,
             "notifyScriptableRunAlert": self.alert,
             "createArtifact": self.create_artifact,
@@ -52,6 +53,10 @@ class Mutations:
         run, inserted = self.store.upsert_run(values, self.client_id)
         bucket = self.schema.run(run)
         return {"__typename": "UpsertBucketPayload", "bucket": bucket, "inserted": inserted}
+
+    def delete_run(self, values: Arguments) -> Node:
+        self.store.delete_run(values["id"])
+        return {"__typename": "DeleteRunPayload", "clientMutationId": values.get("clientMutationId"), "success": True}
 
     def create_run_files(self, values: Arguments) -> Node:
         run = self.store.get_run(values.get("entityName"), values["projectName"], values["runName"])

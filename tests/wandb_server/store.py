@@ -106,6 +106,10 @@ class Store:
         run.heartbeat_at = now()
         return run, inserted
 
+    def delete_run(self, storage_id: str) -> None:
+        """DeleteRun: it is as if it had never been."""
+        self.runs[:] = [run for run in self.runs if run.storage_id != storage_id]
+
     # --- artifacts ---------------------------------------------------------------------------------------
 
     def find_artifact(self, artifact_id: str) -> Artifact | None:
