@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from . import environment, process
-from .companion import preflight
 from .bootstrap import bin_directories
+from .companion import preflight
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Console:
         threading.Thread(target=self._run, name="console", daemon=True).start()
 
     def open(self) -> None:
-        """wandb takes the streams from now on: what was printed until now comes first."""
+        """Wandb takes the streams from now on: what was printed until now comes first."""
         self._open = True
         self._emit()
 

@@ -256,7 +256,6 @@ class Job:
                 claims.ended_well(directory)
             return words
 
-
     def _wait_for_the_machine(self, run: Any) -> None:
         """A script may be over before wandb has looked at its machine; that is part of the record."""
         path = os.path.join(run.dir, "wandb-metadata.json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import sys
 import threading
 from typing import Any
@@ -47,11 +46,11 @@ def _prepare() -> None:
     words = os.memfd_create("wandb-shim-stdout")
     os.dup2(words, 1)
     os.close(words)
-    null = open(os.devnull, "w", encoding="utf-8", errors="replace")
-    sys.stdout = sys.stderr = null
-    sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="replace")
-    # Known to no module before it is needed: a companion of a script with a deleted directory has none to look in.
-    signal.set_wakeup_fd(-1)
+    # Two of them: wandb takes each on its own. They are open as long as this process.
+    sys.stdout, sys.stderr = (
+        open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+        for _ in range(2)
+    )
 
 
 def _live() -> None:

@@ -25,9 +25,7 @@ SHAPES: megatron_checkpoints.Shapes = {
     "on_load_checkpoint_success": ("checkpoint_path", "load_dir", "wandb_writer"),
 }
 
-_liveness = Liveness(
-    "megatron-bridge", "megatron.bridge", f"{MODULE}.on_save_checkpoint_success", "megatron"
-)
+_liveness = Liveness("megatron-bridge", "megatron.bridge", f"{MODULE}.on_save_checkpoint_success", "megatron")
 
 
 def patch_wandb_checkpoint_logging() -> bool:

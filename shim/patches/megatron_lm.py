@@ -28,9 +28,7 @@ SHAPES: megatron_checkpoints.Shapes = {
     "on_load_checkpoint_success": ("checkpoint_path", "load_dir"),
 }
 
-_liveness = Liveness(
-    "megatron-core", "megatron.core", f"{MODULE}.on_save_checkpoint_success", "megatron"
-)
+_liveness = Liveness("megatron-core", "megatron.core", f"{MODULE}.on_save_checkpoint_success", "megatron")
 
 
 def apply(module: ModuleType) -> bool:

@@ -5,7 +5,6 @@ end was opened for reading, too: with the companion gone a write is no SIGPIPE, 
 """
 
 import os
-import sys
 from _collections import deque
 
 from . import frames
@@ -182,9 +181,8 @@ class Channel:
             connection.close()
 
     def _connect(self, end: float) -> "socket | None":
-        import time
-
         import _socket
+        import time
 
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         connection.settimeout(_LOOK)

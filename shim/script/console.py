@@ -4,8 +4,6 @@ wandb captures the console in the same place, by replacing `write` of sys.stdout
 arguments is eight writes: those are joined to lines first, since a message a write is what would cost most.
 """
 
-from . import frames
-
 # Writes that are joined at most: progress bars go on for hours without a line's end.
 _JOINED_MAX = 64
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import python_of
 from tests.comparing import configured
+from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Run
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from shim import artifacts, install, log
-from shim.artifacts import Committer
-from shim.checkpoint import JOURNAL, Checkpoint, note, uncommitted
+from shim import install, log
+from shim.checkpoint import Checkpoint, clean
+from shim.companion import artifacts
+from shim.companion.artifacts import Committer
+from shim.companion.journal import JOURNAL, note, uncommitted
 
 
 def checkpoint(directory: Path, step: int) -> Checkpoint:
@@ -85,7 +87,7 @@ def test_there_is_nothing_to_recover_without_a_journal(tmp_path: Path) -> None:
 def test_two_processes_may_write_one_journal(tmp_path: Path) -> None:
     # What O_APPEND promises holds for one write: a line, however long, must be one.
     script = (
-        "import sys; from shim.checkpoint import Checkpoint, note\n"
+        "import sys; from shim.checkpoint import Checkpoint; from shim.companion.journal import note\n"
         "for step in range(200): note(Checkpoint(sys.argv[1] + '/x', 'c', step, metrics={'text': 'm' * 9000}), 'saved')"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -115,26 +117,26 @@ def test_a_directory_that_cannot_be_written_has_no_journal() -> None:
     [("ckpts", "ckpts"), ("my run/é:1", "my-run-1"), ("...", "..."), ("///", "checkpoint"), ("a_b-c.d", "a_b-c.d")],
 )
 def test_names_are_what_wandb_accepts(name: str, cleaned: str) -> None:
-    assert artifacts.clean(name) == cleaned
+    assert clean(name) == cleaned
 
 
 def test_the_state_of_a_directory_is_that_of_all_below_it(tmp_path: Path) -> None:
     first = checkpoint(tmp_path, 1)
-    before = artifacts._state_of(first.path)
+    before = artifacts.state_of(first.path)
     assert before["files"] == 1
     deep = Path(first.path, "policy", "weights")
     deep.mkdir(parents=True)
     (deep / "shard").write_text("x")
-    after = artifacts._state_of(first.path)
+    after = artifacts.state_of(first.path)
     assert after["files"] == 2
     assert after["modified_ns"] >= before["modified_ns"]
     os.utime(deep / "shard", ns=(2**62, 2**62))
-    assert artifacts._state_of(first.path)["modified_ns"] == 2**62
+    assert artifacts.state_of(first.path)["modified_ns"] == 2**62
 
 
 def test_a_single_file_is_a_checkpoint_too(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("12345")
-    state = artifacts._state_of(str(tmp_path / "last.ckpt"))
+    state = artifacts.state_of(str(tmp_path / "last.ckpt"))
     assert (state["files"], state["bytes"]) == (1, 5)
 
 
@@ -151,10 +153,10 @@ def test_a_checkpoint_that_cannot_be_made_an_artifact_is_one_warning(
 
     monkeypatch.setattr(log, "warn", warn_slowly)
     committer, first = Committer(), checkpoint(tmp_path, 1)
-    assert committer.commit(first, run=None)
-    assert not committer.commit(first, run=None)
-    committer.drain(10)
-    assert committer.outstanding() == []
+    committer.begin(None)
+    assert committer.commit(first)
+    assert not committer.commit(first)
+    committer.drain()
     assert capfd.readouterr().err.count(first.path) == 1
     assert uncommitted(str(tmp_path)) == [first]
 
@@ -162,18 +164,20 @@ def test_a_checkpoint_that_cannot_be_made_an_artifact_is_one_warning(
 def test_the_wait_at_the_end_is_bounded_and_names_what_is_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "make_artifact", lambda checkpoint: time.sleep(60))
+    monkeypatch.setattr(artifacts, "make_artifact", lambda checkpoint, state: time.sleep(60))
     monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "0.2")
     committer, first = Committer(), checkpoint(tmp_path, 1)
     start = time.monotonic()
-    committer.commit(first, run=None)
-    committer.drain(0.2)
+    committer.commit(first)
+    committer.drain()
     assert time.monotonic() - start < 5
-    assert committer.outstanding() == [first]
     assert capfd.readouterr().err.count(first.path) == 1
 
 
-@pytest.mark.parametrize(("value", "bound"), [("", 120), ("0", 120), ("nonsense", 120), ("7", 7), ("900", 120)])
+@pytest.mark.parametrize(
+    ("value", "bound"), [("", 120), ("0", 120), ("inf", 120), ("nonsense", 120), ("7", 7), ("900", 120)]
+)
 def test_the_wait_at_the_end_is_no_longer_than_wandbs_own(
     value: str, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

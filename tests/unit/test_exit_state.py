@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.exit_state import exit_code_of
+from shim.script.exit_state import exit_code_of
 from tests import interpreters
 
 ENDINGS = [
@@ -42,7 +42,7 @@ ENDINGS = [
 WATCHED = """\
 import atexit as _atexit, sys as _sys
 _sys.path.insert(0, REPOSITORY)
-from shim.exit_state import ExitState
+from shim.script.exit_state import ExitState
 _state = ExitState(_sys._getframe())
 _sys.path.pop(0)
 def _tell():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.home_directory import VARIABLES, replace_missing
+from shim.companion.home_directory import VARIABLES, replace_missing
 
 
 def test_a_home_that_can_be_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shim.identity import derived_run_id
+from shim.companion.identity import derived_run_id
 
 TRAIN = ("train.py", "--lr", "1")
 RAY = '{"metadata": {"job_submission_id": "raysubmit_1"}}'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.mounts import path_outside
+from shim.companion.mounts import path_outside
 
 # As runc and enroot make them: the root is an overlay, everything else is mounted into it.
 CONTAINER = r"""
