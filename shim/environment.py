@@ -95,6 +95,15 @@ class Contract:
         self.problems = tuple(problems)
 
 
+def finish_timeout(environ: "Mapping[str, str]") -> float:
+    """WANDB_FINISH_TIMEOUT in seconds; 0 where nothing bounds the end of a run, which is what 0 means to wandb."""
+    try:
+        seconds = float(environ.get(FINISH_TIMEOUT, ""))
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < float("inf") else 0.0
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     """`"a, b,,c"` → `("a", "b", "c")`."""
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)

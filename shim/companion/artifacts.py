@@ -113,11 +113,15 @@ class Committer:
         if self._take_on((f"input {name}", 0), f"{name} is not marked as input of the run: W&B has not answered"):
             self._to_tell.put(functools.partial(self._use, name, loaded))
 
-    def drain(self) -> None:
-        """Wait until everything is committed, bounded, and name what is not, once."""
+    def drain(self, bound: float = DRAIN_BOUND) -> None:
+        """Wait until everything is committed, bounded, and name what is not, once.
+
+        Args:
+            bound: Seconds; fewer where WANDB_FINISH_TIMEOUT says so.
+        """
         self._liveness.check()
         with self._changed:
-            self._changed.wait_for(lambda: not self._pending.keys() - self._given_up, _drain_bound())
+            self._changed.wait_for(lambda: not self._pending.keys() - self._given_up, _drain_bound(bound))
             left = [lost for key, lost in self._pending.items() if key not in self._given_up]
             self._given_up.update(self._pending)
         for lost in left:
@@ -250,8 +254,8 @@ def state_of(path: str) -> dict[str, int]:
     }
 
 
-def _drain_bound() -> float:
-    return min(ending.finish_timeout() or DRAIN_BOUND, DRAIN_BOUND)
+def _drain_bound(bound: float) -> float:
+    return min(ending.finish_timeout() or bound, bound)
 
 
 def _named(error: Exception) -> str:

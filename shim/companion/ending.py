@@ -15,17 +15,15 @@ from . import services
 # alone waits for ever. Bytes that count as taking: more than heartbeats and retries come to in that time.
 FINISH_BOUND = 600.0
 PROGRESS = 1 << 20
-# The same, and for all of the end, where the script is gone and nobody waits: a killed script's companion goes, too.
-ALONE_BOUND = 600.0
+# The same where the script is gone without a word: about a scheduler's grace, after which all of a job is killed.
+ALONE_BOUND = 30.0
+# Seconds after the end of its script that a companion has at most, whatever it does.
+LAST_BOUND = 900.0
 
 
 def finish_timeout() -> float:
-    """WANDB_FINISH_TIMEOUT in seconds; 0 where nothing bounds the end of a run, which is what 0 means to wandb."""
-    try:
-        seconds = float(os.environ.get(environment.FINISH_TIMEOUT, ""))
-    except ValueError:
-        return 0.0
-    return seconds if 0 < seconds < float("inf") else 0.0
+    """WANDB_FINISH_TIMEOUT of this job, see environment.finish_timeout."""
+    return environment.finish_timeout(os.environ)
 
 
 class Watchdog:
@@ -33,10 +31,12 @@ class Watchdog:
 
     Args:
         directory: Of the run, for the line that says so.
+        alone: Whether the script is gone without a word.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, alone: bool = False) -> None:
         self._directory = directory
+        self._bound = ALONE_BOUND if alone else FINISH_BOUND
         self._over = threading.Event()
 
     def __enter__(self) -> Watchdog:
@@ -48,7 +48,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         # wandb gives up by itself (0.28.2 and newer) at its own bound: only step in when it does not.
-        bound = finish_timeout() + 5 if finish_timeout() else FINISH_BOUND
+        bound = finish_timeout() + 5 if finish_timeout() else self._bound
         written = services.written()
         while not self._over.wait(bound):
             before, written = written, services.written()

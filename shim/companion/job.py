@@ -8,11 +8,12 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import environment, log
 from . import claims, ending, opening, server
-from .artifacts import Committer
+from .artifacts import DRAIN_BOUND, Committer
 from .console import Console
 from .script_process import ScriptProcess
 
@@ -51,7 +52,7 @@ class Job:
         self._open_at = 0.0
         self._finishing = threading.RLock()
         self._committer = Committer()
-        self._questions = {
+        self._questions: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "facts": self._facts,
             "attach": self._attach,
             "service": lambda message: {"service": self._service},
@@ -228,23 +229,23 @@ class Job:
         code = self.script.exit_code()
         if self.ready.wait(_OPEN_BOUND):
             self._console.take_the_rest()
-            self._finish(code)
+            self._finish(code, alone=True)
         self.done.set()
 
-    def _finish(self, code: int) -> str:
+    def _finish(self, code: int, *, alone: bool = False) -> str:
         """Finish the run, once; whoever comes second waits for the first."""
         with self._finishing:
             if self._opened is None or self.done.is_set():
                 return ""
             opened, directory = self._opened, os.path.dirname(self._opened.run.dir)
-            self._committer.drain()
+            self._committer.drain(ending.ALONE_BOUND if alone else DRAIN_BOUND)
             if not self._finished:
                 self._wait_for_the_machine(opened.run)
             if not self._service:  # torn down by the script, or never of this process
                 return ""
             words = ""
             try:
-                with ending.Watchdog(directory):
+                with ending.Watchdog(directory, alone=alone):
                     if not self._asked_by and not self._finished:
                         opened.run._settings.silent = True
                         opened.run.finish(exit_code=code)

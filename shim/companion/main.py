@@ -85,5 +85,5 @@ def _watch(job: Job) -> None:
     # Whoever reads the script's stderr to its end waits for that.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, _NOTICES)
-    threading.Timer(ending.ALONE_BOUND, ending.leave).start()
+    threading.Timer(ending.LAST_BOUND, ending.leave).start()
     job.script_is_gone()

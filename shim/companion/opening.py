@@ -109,10 +109,10 @@ def _run_path_files() -> None:
     """
     import site
 
-    known = site.venv(site.removeduppaths())  # type: ignore[attr-defined]
+    known: Any = site.venv(site.removeduppaths())
     if site.ENABLE_USER_SITE is None:
         site.ENABLE_USER_SITE = site.check_enableusersite()
-    known = site.addusersitepackages(known)  # type: ignore[attr-defined]
+    known = site.addusersitepackages(known)
     site.addsitepackages(known)
 
 
@@ -128,7 +128,8 @@ def _import() -> ModuleType:
         del sys.modules["numpy"]
     if not getattr(wandb, "__file__", None):  # a bare `wandb/` of run files is a namespace package
         raise NoRunError("the wandb package is not installed for this interpreter: the job is not tracked")
-    return wandb
+    module: ModuleType = wandb
+    return module
 
 
 def _offers_another_wandb(directory: str, script: str) -> bool:
@@ -194,7 +195,7 @@ def attach_to_own_run(hello: dict[str, Any]) -> Opened:
     token, run_id = hello["service"].split("\0")
     wandb = import_wandb(hello)
     os.environ[environment.SERVICE] = token
-    run = wandb._attach(run_id)  # type: ignore[attr-defined]
+    run = wandb._attach(run_id)
     return Opened(wandb, run, preflight.Outlook(online=not run.offline), {})
 
 

@@ -14,6 +14,9 @@ import json
 import math
 import os
 import re
+import threading
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +24,7 @@ from typing import Any, TypeGuard
 
 from .. import environment, log
 from ..checkpoint import Checkpoint, clean
-from ..script import checkpoints
+from ..script import attach, checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
 
@@ -33,7 +36,11 @@ LAST_STEPS = ("_rename_checkpoint", "finalize_checkpoint")
 
 _STEP = re.compile(r"step_(\d+)")
 
+# Seconds that a script's own end of the run waits for saves that are being finalized; WANDB_FINISH_TIMEOUT lowers it.
+SAVE_BOUND = 60.0
+
 _artifact_name = "rl"
+_managers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def patch_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> bool:
@@ -84,6 +91,9 @@ def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...]
     try:
         if checkpoints.has_run():
             _liveness.watch(os.path.abspath(instance.checkpoint_dir))
+            _managers.add(instance)
+            if _wait_for_saves not in attach.before_finish:
+                attach.before_finish.append(_wait_for_saves)
     except Exception as error:
         log.warn(f"{MODULE}: {type(error).__name__}: {error}")
     return original(*args, **kwargs)
@@ -157,6 +167,18 @@ def _metrics(path: Path) -> dict[str, Any]:
 
 
 _liveness = Liveness("nemo-rl", "nemo_rl", f"{MODULE}.CheckpointManager.{' or '.join(LAST_STEPS)}", "nemo-rl")
+
+
+def _wait_for_saves() -> None:
+    """The single-controller actor finishes its logger before its checkpointer, whose last save belongs to that run.
+
+    The thread is joined, no more: what went wrong in it is for the manager to say to its caller (`shutdown`).
+    """
+    end = time.monotonic() + min(SAVE_BOUND, environment.finish_timeout(os.environ) or SAVE_BOUND)
+    for manager in list(_managers):
+        thread = getattr(manager, "_finalize_thread", None)
+        if isinstance(thread, threading.Thread) and thread is not threading.current_thread():
+            thread.join(max(end - time.monotonic(), 0.0))
 
 
 def _switch_on(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -149,9 +149,18 @@ def last_words(words: str) -> str:
     return words.partition("\n")[0] + "\n" if words and getattr(settings, "quiet", False) else words
 
 
+# Called before the script finishes the job's run: what is to be waited for, bounded, that is on its way into it.
+before_finish: list[Callable[[], object]] = []
+
+
 def _before_finish() -> None:
     way = channel.current()
     if way is not None and not _left:
+        for call in before_finish:
+            try:
+                call()
+            except Exception as error:
+                log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
         if start.console is not None:
             start.console.flush()
         way.ask({"ask": "finishing", "frames": way.flush(10.0)}, _BOUND)

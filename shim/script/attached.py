@@ -37,7 +37,7 @@ def attach(wandb: ModuleType, answer: dict[str, Any]) -> Any:
     """
     os.environ[environment.SERVICE] = answer["service"]
     try:
-        run = wandb._attach(answer["run"])  # type: ignore[attr-defined]
+        run = wandb._attach(answer["run"])
     except BaseException:
         os.environ.pop(environment.SERVICE, None)
         raise

@@ -5,7 +5,7 @@ end was opened for reading, too: with the companion gone a write is no SIGPIPE, 
 """
 
 import os
-from _collections import deque
+from _collections import deque  # type: ignore[import-not-found,unused-ignore]
 
 from . import frames
 
@@ -283,5 +283,5 @@ def _forget() -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import socket
+    from _socket import socket
     from typing import Any

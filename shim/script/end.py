@@ -94,7 +94,7 @@ class End:
             leave(status)
 
         leaving.__name__ = leaving.__qualname__ = "_exit"
-        os._exit = leaving  # type: ignore[assignment]
+        os._exit = leaving
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, terminated)
 

@@ -96,5 +96,5 @@ def state_of(pid: int) -> str:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import socket
+    from _socket import socket
     from typing import Any

@@ -182,4 +182,4 @@ def test_the_wait_at_the_end_is_no_longer_than_wandbs_own(
     value: str, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", value)
-    assert artifacts._drain_bound() == bound
+    assert artifacts._drain_bound(artifacts.DRAIN_BOUND) == bound

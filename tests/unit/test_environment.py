@@ -77,7 +77,7 @@ def test_lists_are_comma_separated(text: str, words: tuple[str, ...]) -> None:
 def test_every_own_variable_has_a_row_and_every_row_is_a_variable() -> None:
     names = {value for key, value in vars(environment).items() if key.isupper() and isinstance(value, str)}
     own = {name for name in names if name.startswith("WANDB_SHIM")}
-    own -= {environment.OWNED_BY, environment.ATTACH, environment.CONTINUES}
+    own -= {environment.OWNED_BY, environment.ATTACH}
     assert own == set(environment.OWN_VARIABLES)
 
 
