@@ -18,6 +18,12 @@ from tests.wandb_server import WandbServer
 
 PROJECT = "proj"
 
+# Ends a script and its companion in the same instant, as the end of a node does; a line of the script's.
+NODE_DIES = (
+    "import importlib, os; os.kill(importlib.import_module('_wandb_shim.script.channel').current().companion, 9); "
+    "os.kill(os.getpid(), 9)\n"
+)
+
 
 # Seconds that a companion may take to finish the run of a script that has ended without a word.
 _COMPANION_GRACE_S = 60.0

@@ -36,6 +36,7 @@ class Committer:
 
     def __init__(self) -> None:
         self._run: Any = None
+        self._joined: dict[str, Any] = {}
         self._seen: set[tuple[str, int]] = set()
         self._recovered: set[str] = set()
         self._directories: list[str] = []
@@ -59,33 +60,37 @@ class Committer:
 
     def take(self, message: dict[str, Any]) -> None:
         """Take what a patch in the script's process tells (script/checkpoints.py)."""
-        what = message["tell"]
+        what, run = message["tell"], message.get("run")
         if what == "saved":
-            self.commit(Checkpoint.from_dict(message["checkpoint"]))
+            self.commit(Checkpoint.from_dict(message["checkpoint"]), run)
         elif what == "loaded":
-            self.use(message["name"], Checkpoint.from_dict(message["checkpoint"]))
+            self.use(message["name"], Checkpoint.from_dict(message["checkpoint"]), run)
         elif what == "place":
-            self.recover(message["directory"])
+            self.recover(message["directory"], run)
         elif what == "input":
-            self.use(message["name"])
+            self.use(message["name"], run=run)
         elif what == "tensorboard":
             self._to_tell.put(functools.partial(self._follow_tensorboard, message["directory"]))
         elif what in ("watch", "called"):
             self._liveness.take(message)
 
-    def commit(self, checkpoint: Checkpoint) -> bool:
+    def commit(self, checkpoint: Checkpoint, run: str | None = None) -> bool:
         """Take a checkpoint on; at once, whatever the server does.
+
+        Args:
+            checkpoint: What was saved.
+            run: How a run that the script has opened itself is joined; None for the job's.
 
         Returns:
             False when this process has logged it already (Megatron-Bridge 0.3 saves the last step twice).
         """
         if not self._take_on(checkpoint.key, checkpoint):
             return False
-        self.recover(os.path.dirname(checkpoint.path))
+        self.recover(os.path.dirname(checkpoint.path), run)
         note(checkpoint, "saved")
         with self._changed:
             self._not_looked_at.add(checkpoint.key)
-        self._to_look_at.put(functools.partial(self._look, checkpoint))
+        self._to_look_at.put(functools.partial(self._look, checkpoint, run))
         return True
 
     def settle(self, bound: float = LOOK_BOUND) -> bool:
@@ -93,7 +98,7 @@ class Committer:
         with self._changed:
             return self._changed.wait_for(lambda: not self._not_looked_at, bound)
 
-    def recover(self, directory: str) -> None:
+    def recover(self, directory: str, run: str | None = None) -> None:
         """Log what an earlier process saved in `directory` and could not commit; once a directory."""
         if directory in self._recovered:
             return
@@ -101,17 +106,18 @@ class Committer:
         self._directories.append(directory)
         for checkpoint in uncommitted(directory):
             log.info(f"{checkpoint.path} was saved by an earlier process and not committed: logging it now")
-            self.commit(checkpoint)
+            self.commit(checkpoint, run)
 
-    def use(self, name: str, loaded: Checkpoint | None = None) -> None:
+    def use(self, name: str, loaded: Checkpoint | None = None, run: str | None = None) -> None:
         """Mark an artifact as input of the run, in the background; lineage is worth no waiting either.
 
         Args:
             name: "entity/project/name:alias"; the run's own entity and project where they are left out.
             loaded: The checkpoint behind that name, which is logged where W&B does not know it.
+            run: As for `commit`.
         """
         if self._take_on((f"input {name}", 0), f"{name} is not marked as input of the run: W&B has not answered"):
-            self._to_tell.put(functools.partial(self._use, name, loaded))
+            self._to_tell.put(functools.partial(self._use, name, loaded, run))
 
     def drain(self, bound: float = DRAIN_BOUND) -> None:
         """Wait until everything is committed, bounded, and name what is not, once.
@@ -144,24 +150,24 @@ class Committer:
             self._pending[key] = lost
         return True
 
-    def _look(self, checkpoint: Checkpoint) -> None:
+    def _look(self, checkpoint: Checkpoint, run: str | None) -> None:
         try:
             state = state_of(checkpoint.path)
             artifact = make_artifact(checkpoint, state) if self._open.is_set() else None
         except Exception as error:  # the next one is to be looked at, too
             self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
         else:
-            self._to_tell.put(functools.partial(self._log, checkpoint, state, artifact))
+            self._to_tell.put(functools.partial(self._log, checkpoint, state, artifact, run))
         with self._changed:
             self._not_looked_at.discard(checkpoint.key)
             self._changed.notify_all()
 
-    def _log(self, checkpoint: Checkpoint, state: dict[str, int], artifact: Any) -> None:
+    def _log(self, checkpoint: Checkpoint, state: dict[str, int], artifact: Any, run_id: str | None) -> None:
         try:
-            artifact = artifact or make_artifact(checkpoint, state)
-            self._run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
+            artifact, run = artifact or make_artifact(checkpoint, state), self._run_of(run_id)
+            run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
             self._logged = True
-            if not self._run.offline:  # offline, wait() cannot: the log on disk is all there is
+            if not run.offline:  # offline, wait() cannot: the log on disk is all there is
                 artifact.wait()
             note(checkpoint, "committed")
         except Exception as error:
@@ -169,17 +175,16 @@ class Committer:
         else:
             self._done(checkpoint.key)
 
-    def _use(self, name: str, loaded: Checkpoint | None) -> None:
+    def _use(self, name: str, loaded: Checkpoint | None, run_id: str | None) -> None:
         problem = ""
         try:
-            self._use_or_log(name, loaded)
+            self._use_or_log(name, loaded, self._run_of(run_id))
         except Exception as error:
             what = name if loaded is None else loaded.path
             problem = f"{what} was not marked as input of the run: {_named(error)}"
         self._done((f"input {name}", 0), problem)
 
-    def _use_or_log(self, name: str, loaded: Checkpoint | None) -> None:
-        run = self._run
+    def _use_or_log(self, name: str, loaded: Checkpoint | None, run: Any) -> None:
         if run.offline:  # nothing can be looked up: the name is kept where people and programs find it
             inputs = list(dict.fromkeys([*run.config.get("wandb_shim", {}).get("inputs", ()), name]))
             run.config.update({"wandb_shim": {"inputs": inputs}}, allow_val_change=True)
@@ -192,6 +197,16 @@ class Committer:
             log.info(f"{name} is not known to W&B ({error}): logging it as input")
             artifact = make_artifact(loaded, state_of(loaded.path))
             run.use_artifact(artifact, aliases=[clean(alias) for alias in loaded.aliases])
+
+    def _run_of(self, run_id: str | None) -> Any:
+        """The job's run, or one of the script's own, which is joined the first time."""
+        if run_id is None or run_id == getattr(self._run, "_attach_id", None):
+            return self._run
+        if run_id not in self._joined:
+            import wandb
+
+            self._joined[run_id] = wandb._attach(run_id)
+        return self._joined[run_id]
 
     def _follow_tensorboard(self, directory: str) -> None:
         try:

@@ -60,6 +60,7 @@ class Job:
             "finished": self._finished_by_script,
             "give way": self._give_way,
             "teardown": self._teardown,
+            "drain": self._drain,
             "settle": lambda message: {"ok": self._committer.settle()},
         }
 
@@ -179,11 +180,14 @@ class Job:
     def _before_finish(self, message: dict[str, Any]) -> dict[str, Any]:
         """The script, or a child that has the run, is about to finish it: everything else has to be in it by then."""
         self._console.wait_for(message.get("frames", 0), _CONSOLE_BOUND)
+        self._console.close()  # wandb's own last words are not in a run; 0.19 even fails at output that comes late
+        return self._drain(message)
+
+    def _drain(self, message: dict[str, Any]) -> dict[str, Any]:
         self._committer.drain()
         return {"ok": True}
 
     def _finished_by_script(self, message: dict[str, Any]) -> dict[str, Any]:
-        self._console.close()
         self._finished = True
         if self._opened is not None:
             self._opened.run._is_finished = True
@@ -210,7 +214,6 @@ class Job:
                 return {}
             self._before_finish(message)
             self._finished = True
-            self._console.close()
             self._service = ""
             with ending.Watchdog(os.path.dirname(self._opened.run.dir)):
                 return {"stdout": ending.tear_down(self._opened.wandb, message.get("code") or 0)}

@@ -45,12 +45,37 @@ def job_run() -> Any | None:
 
 def way_of_this_process() -> channel.Channel | None:
     """The companion that checkpoints are told where this process has left, or never had, the job's run."""
-    run = getattr(sys.modules.get("wandb"), "run", None)
-    if run is None or getattr(run, "disabled", False):
+    run = _open_run()
+    if run is None:
         return None
-    if channel.current() is not None:
-        return channel.current()
-    return children.way() or start.companion_of_own_run()
+    found = children.way()
+    if found is None:
+        found = channel.current() or start.companion_of_own_run()
+        if run is not _run and not hasattr(run, "_wandb_shim_waits"):
+            run._wandb_shim_waits = True
+            attached.before_finish(run, _drain, lambda: None)
+    return found
+
+
+def id_of_own_run() -> str | None:
+    """How the companion joins the run that is open here and that the script has opened itself; None for the job's."""
+    run = _open_run()
+    if run is None or run is _run or children.way() is not None:
+        return None
+    attach_id: str = run._attach_id
+    return attach_id
+
+
+def _open_run() -> Any | None:
+    run = getattr(sys.modules.get("wandb"), "run", None)
+    return None if run is None or getattr(run, "disabled", False) else run
+
+
+def _drain() -> None:
+    """A run of the script's own is about to end: its checkpoints have to be in it."""
+    way = channel.current()
+    if way is not None:
+        way.ask({"ask": "drain"}, _BOUND)
 
 
 def apply(module: Any) -> None:
@@ -146,7 +171,7 @@ def last_words(words: str) -> str:
     settings = getattr(_run, "_settings", None)
     if getattr(settings, "silent", False):
         return ""
-    return words.partition("\n")[0] + "\n" if words and getattr(settings, "quiet", False) else words
+    return words
 
 
 # Called before the script finishes the job's run: what is to be waited for, bounded, that is on its way into it.

@@ -41,7 +41,7 @@ def place() -> tuple[str, str] | None:
 def tell(message: dict[str, Any]) -> bool:
     """Tell the companion; whether it has one to tell."""
     way = _way()
-    return way is not None and way.tell(message)
+    return way is not None and way.tell({**message, "run": attach.id_of_own_run()})
 
 
 def recover(directory: str) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 from tests.environments import python_of
 from tests.integration.test_nemo_rl import UP_TO_07, committed, nemo_rl, steps
-from tests.jobs import Job
+from tests.jobs import NODE_DIES, Job
 from tests.wandb_server import Fault
 
 # Megatron-Bridge's hook on checkpoints of a few bytes; see there.
 SAVES = Path(__file__).parent / "megatron" / "saves.py"
 
 # Save, and be killed before the server has answered.
-KILLED = "from saves import save\nimport os, time\nsave(1)\ntime.sleep({seconds})\nos.kill(os.getpid(), 9)\n"
+KILLED = "from saves import save\nimport os, time\nsave(1)\ntime.sleep({seconds})\n" + NODE_DIES
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_was_committed_but_not_noted_is_not_logged_twice(job: Job, python: 
 def test_a_killed_job_of_nemo_rl_logs_the_rest_at_its_next_save(job: Job) -> None:
     nemo_rl(job, UP_TO_07)
     other = python_of("wandb-3.12")
-    script = "from algorithm import train\ntrain([(1, 0.1)])\nimport os, time; time.sleep(2); os.kill(os.getpid(), 9)\n"
+    script = "from algorithm import train\ntrain([(1, 0.1)])\nimport os, time; time.sleep(2)\n" + NODE_DIES
     wait_until_killed(job, other, script, match="CreateArtifact$")
     job.write("train.py", "from algorithm import train\ntrain([(2, 0.2)], keep_top_k=None)\n")
     job.run(other, "train.py")
@@ -179,8 +179,8 @@ def test_a_job_that_gets_sigterm_while_the_server_hangs_dies_by_it_in_time(job: 
     start = time.monotonic()
     done = job.run(python, "train.py", check=False)
     assert done.returncode == -15
-    assert time.monotonic() - start < 45
-    assert len(mentions(done.stderr, "iter_0000001")) == 1
+    assert time.monotonic() - start < 60  # its companion, too, is gone by then
+    assert mentions(done.stderr, "iter_0000001") == []  # the script died at once, and nobody reads on
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may make a mount namespace here")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.environments import python_of
 from tests.integration.test_nemo_rl import committed
-from tests.jobs import Job
+from tests.jobs import NODE_DIES, Job
 from tests.wandb_server import Fault
 
 SOURCE = os.environ.get("MEGATRON_LM_SRC", "")
@@ -189,7 +189,7 @@ def test_what_a_killed_job_left_is_logged_at_the_start_of_the_next(lm: Job, pyth
     lm.write(
         "train.py",
         "from megatron.training.training import pretrain\nimport os, time\npretrain((1, 2), finish=False)\n"
-        "time.sleep(2)\nos.kill(os.getpid(), 9)\n",
+        "time.sleep(2)\n" + NODE_DIES,
     )
     assert lm.run(python, "train.py", check=False).returncode == -9
     assert [artifact for artifact in lm.server.artifacts if artifact.state == "COMMITTED"] == []
