@@ -15,8 +15,9 @@ from . import services
 # alone waits for ever. Bytes that count as taking: more than heartbeats and retries come to in that time.
 FINISH_BOUND = 600.0
 PROGRESS = 1 << 20
-# The same where the script is gone without a word: about a scheduler's grace, after which all of a job is killed.
-ALONE_BOUND = 30.0
+# The same where the script is gone without a word, once for its artifacts and once for the rest: together about a
+# scheduler's grace (Slurm, torchrun, Kubernetes: 30), after which all of a job is killed.
+ALONE_BOUND = 15.0
 # Seconds after the end of its script that a companion has at most, whatever it does.
 LAST_BOUND = 900.0
 

@@ -115,7 +115,7 @@ class Job:
         if question == "end":
             return self._end(message)
         if question == "goes on":
-            return {"ok": True}
+            return {"ok": not self._finished}
         if question == "script lives":
             return {"lives": not self.script.wait(0)}
         if question == "status":

@@ -29,6 +29,8 @@ ANOTHER_RUN = ("id", "resume", "fork_from", "resume_from")
 
 # The job's run in this process, once the script has asked for it.
 _run: Any = None
+# Runs of the script's own whose end waits for their checkpoints.
+_waiting: set[str] = set()
 # Whether the job's run is over for this process: finished, given way, or never had.
 _left = False
 
@@ -51,8 +53,8 @@ def way_of_this_process() -> channel.Channel | None:
     found = children.way()
     if found is None:
         found = channel.current() or start.companion_of_own_run()
-        if run is not _run and not hasattr(run, "_wandb_shim_waits"):
-            run._wandb_shim_waits = True
+        if run is not _run and run._attach_id not in _waiting:
+            _waiting.add(run._attach_id)
             attached.before_finish(run, _drain, lambda: None)
     return found
 

@@ -39,9 +39,13 @@ def place() -> tuple[str, str] | None:
 
 
 def tell(message: dict[str, Any]) -> bool:
-    """Tell the companion; whether it has one to tell."""
-    way = _way()
-    return way is not None and way.tell({**message, "run": attach.id_of_own_run()})
+    """Tell the companion; whether it has one to tell. Never raises."""
+    try:
+        way = _way()
+        return way is not None and way.tell({**message, "run": attach.id_of_own_run()})
+    except Exception as error:  # the library's own call must not fail on our account
+        log.debug(f"{message['tell']} was not told: {type(error).__name__}: {error}")
+        return False
 
 
 def recover(directory: str) -> None:

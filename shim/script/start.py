@@ -108,7 +108,11 @@ def _companion_from_before_an_exec() -> "channel.Channel | None":
         return None
     address, companion = found
     made = channel.Channel(address, companion, channel.open_pipe(f"/proc/{companion}/fd/3"))
-    return made if made.ask({"ask": "goes on"}, 5.0) else None
+    answer = made.ask({"ask": "goes on"}, 5.0)
+    if answer and answer["ok"]:
+        return made
+    made.close()  # the run was over before: this program has one of its own
+    return None
 
 
 def _say_hello(made: "channel.Channel", main_frame: "FrameType | None", *, joins: bool, opens: bool) -> None:

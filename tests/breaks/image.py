@@ -7,8 +7,8 @@ from tests.breaks.row import Break
 BREAKS = (
     Break(
         "as PID 1 a job ends at SIGTERM",
-        "shim/guard.py",
-        "if self._pid == 1:",
+        "shim/script/end.py",
+        "if self._channel.pid == 1:",
         "if False:",
         "tests/integration/docker/test_places.py::test_docker_stop_ends_the_run_with_143",
     ),
@@ -21,8 +21,8 @@ BREAKS = (
     ),
     Break(
         "a user without a home is tracked",
-        "shim/run.py",
-        "        home_directory.replace_missing(os.environ)\n",
+        "shim/companion/opening.py",
+        "    home_directory.replace_missing(os.environ)\n",
         "",
         "tests/integration/docker/test_places.py::test_a_script_is_one_run[a user without a home]",
     ),

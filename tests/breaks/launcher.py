@@ -42,7 +42,7 @@ BREAKS = (
     ),
     Break(
         "the key stays out of the job's environment",
-        "shim/run.py",
+        "shim/companion/opening.py",
         "settings.api_key = key",
         'settings.api_key = os.environ["WANDB_API_KEY"] = key',
         "tests/integration/test_launcher_docker.py::test_a_container_is_one_run_and_neither_inspection_nor_a_file_shows_its_key",
