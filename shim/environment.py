@@ -43,7 +43,7 @@ LOG = "WANDB_SHIM_LOG"
 # Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
 OWNED_BY = "WANDB_SHIM_OWNED_BY"
 
-# Written by the shim, read by its children of multiprocessing: "<machine>:<socket of the companion>".
+# Written by the shim, read by its children of multiprocessing: "<machine>:<process id>:<socket>" of the companion.
 ATTACH = "WANDB_SHIM_ATTACH"
 
 SECRETS = frozenset({API_KEY})

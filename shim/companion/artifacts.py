@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -70,7 +71,9 @@ class Committer:
         elif what == "input":
             self.use(message["name"], run=run)
         elif what == "tensorboard":
-            self._to_tell.put(functools.partial(self._follow_tensorboard, message["directory"]))
+            directory = message["directory"]
+            if self._take_on((f"TensorBoard {directory}", 0), f"events in {directory} are not in the run"):
+                self._to_tell.put(functools.partial(self._follow_tensorboard, directory))
         elif what in ("watch", "called"):
             self._liveness.take(message)
 
@@ -119,15 +122,20 @@ class Committer:
         if self._take_on((f"input {name}", 0), f"{name} is not marked as input of the run: W&B has not answered"):
             self._to_tell.put(functools.partial(self._use, name, loaded, run))
 
-    def drain(self, bound: float = DRAIN_BOUND) -> None:
+    def drain(self, alone: Callable[[], bool] = lambda: False) -> None:
         """Wait until everything is committed, bounded, and name what is not, once.
 
         Args:
-            bound: Seconds; fewer where WANDB_FINISH_TIMEOUT says so.
+            alone: Tells whether the script is gone by now, and nobody waits.
         """
         self._liveness.check()
+        start = time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: not self._pending.keys() - self._given_up, _drain_bound(bound))
+            while self._pending.keys() - self._given_up:
+                bound = _drain_bound(ending.ALONE_BOUND if alone() else DRAIN_BOUND)
+                if time.monotonic() - start >= bound:
+                    break
+                self._changed.wait(min(bound, 0.5))
             left = [lost for key, lost in self._pending.items() if key not in self._given_up]
             self._given_up.update(self._pending)
         for lost in left:
@@ -209,10 +217,12 @@ class Committer:
         return self._joined[run_id]
 
     def _follow_tensorboard(self, directory: str) -> None:
+        problem = ""
         try:
             self._run._tensorboard_callback(directory)
         except Exception as error:
-            log.warn(f"TensorBoard events stay out of the run: {_named(error)}")
+            problem = f"TensorBoard events stay out of the run: {_named(error)}"
+        self._done((f"TensorBoard {directory}", 0), problem)
 
     def _done(self, key: tuple[str, int], problem: str = "") -> None:
         with self._changed:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import environment, log
@@ -15,6 +16,8 @@ from . import services
 # alone waits for ever. Bytes that count as taking: more than heartbeats and retries come to in that time.
 FINISH_BOUND = 600.0
 PROGRESS = 1 << 20
+# Seconds between two looks at that.
+_LOOK = 0.5
 # The same where the script is gone without a word, once for its artifacts and once for the rest: together about a
 # scheduler's grace (Slurm, torchrun, Kubernetes: 30), after which all of a job is killed.
 ALONE_BOUND = 15.0
@@ -32,12 +35,12 @@ class Watchdog:
 
     Args:
         directory: Of the run, for the line that says so.
-        alone: Whether the script is gone without a word.
+        alone: Tells whether the script is gone by now, and nobody waits.
     """
 
-    def __init__(self, directory: str, *, alone: bool = False) -> None:
+    def __init__(self, directory: str, alone: Callable[[], bool]) -> None:
         self._directory = directory
-        self._bound = ALONE_BOUND if alone else FINISH_BOUND
+        self._alone = alone
         self._over = threading.Event()
 
     def __enter__(self) -> Watchdog:
@@ -48,15 +51,20 @@ class Watchdog:
         self._over.set()
 
     def _watch(self) -> None:
-        # wandb gives up by itself (0.28.2 and newer) at its own bound: only step in when it does not.
-        bound = finish_timeout() + 5 if finish_timeout() else self._bound
-        written = services.written()
-        while not self._over.wait(bound):
-            before, written = written, services.written()
-            if finish_timeout() or written - before < PROGRESS:
+        since, written = time.monotonic(), services.written()
+        while not self._over.wait(_LOOK):
+            now = services.written()
+            if now - written >= PROGRESS and not finish_timeout():
+                since, written = time.monotonic(), now
+            elif time.monotonic() - since > self._bound():
                 log.warn(f"W&B takes no data any more: giving up; {sync_hint(self._directory)}")
                 services.end()
                 return
+
+    def _bound(self) -> float:
+        if finish_timeout():  # wandb gives up by itself (0.28.2 and newer): only step in when it does not
+            return finish_timeout() + 5
+        return ALONE_BOUND if self._alone() else FINISH_BOUND
 
 
 def sync_hint(directory: str) -> str:

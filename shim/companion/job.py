@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import environment, log
 from . import claims, ending, opening, server
-from .artifacts import DRAIN_BOUND, Committer
+from .artifacts import Committer
 from .console import Console
 from .script_process import ScriptProcess
 
@@ -184,7 +184,7 @@ class Job:
         return self._drain(message)
 
     def _drain(self, message: dict[str, Any]) -> dict[str, Any]:
-        self._committer.drain()
+        self._committer.drain(self._is_alone)
         return {"ok": True}
 
     def _finished_by_script(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class Job:
             if self._opened is not None and not self._finished:
                 self._finished = True
                 self._console.close()
-                self._committer.drain()
+                self._committer.drain(self._is_alone)
                 opened = self._opened
                 opened.run._settings.silent = True
                 opened.run.finish()
@@ -215,7 +215,7 @@ class Job:
             self._before_finish(message)
             self._finished = True
             self._service = ""
-            with ending.Watchdog(os.path.dirname(self._opened.run.dir)):
+            with ending.Watchdog(os.path.dirname(self._opened.run.dir), self._is_alone):
                 return {"stdout": ending.tear_down(self._opened.wandb, message.get("code") or 0)}
 
     # --- the end
@@ -232,23 +232,23 @@ class Job:
         code = self.script.exit_code()
         if self.ready.wait(_OPEN_BOUND):
             self._console.take_the_rest()
-            self._finish(code, alone=True)
+            self._finish(code)
         self.done.set()
 
-    def _finish(self, code: int, *, alone: bool = False) -> str:
+    def _finish(self, code: int) -> str:
         """Finish the run, once; whoever comes second waits for the first."""
         with self._finishing:
             if self._opened is None or self.done.is_set():
                 return ""
             opened, directory = self._opened, os.path.dirname(self._opened.run.dir)
-            self._committer.drain(ending.ALONE_BOUND if alone else DRAIN_BOUND)
+            self._committer.drain(self._is_alone)
             if not self._finished:
                 self._wait_for_the_machine(opened.run)
             if not self._service:  # torn down by the script, or never of this process
                 return ""
             words = ""
             try:
-                with ending.Watchdog(directory, alone=alone):
+                with ending.Watchdog(directory, self._is_alone):
                     if not self._asked_by and not self._finished:
                         opened.run._settings.silent = True
                         opened.run.finish(exit_code=code)
@@ -259,6 +259,10 @@ class Job:
             if code == 0 and opened.claim is not None:
                 claims.ended_well(directory)
             return words
+
+    def _is_alone(self) -> bool:
+        """Whether the script is gone, and nobody waits."""
+        return self.script.wait(0)
 
     def _wait_for_the_machine(self, run: Any) -> None:
         """A script may be over before wandb has looked at its machine; that is part of the record."""

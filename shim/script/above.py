@@ -18,6 +18,22 @@ def owner_above(pid: int) -> int:
     return 0
 
 
+def named_for(pid: int, attach: str) -> "tuple[str, int] | None":
+    """Address and process id of the companion that WANDB_SHIM_ATTACH names, where it is this script's own, and alive.
+
+    Args:
+        pid: The script's process id.
+        attach: "<machine>:<process id of the companion>:<address>".
+    """
+    machine, _, rest = attach.partition(":")
+    companion, _, name = rest.partition(":")
+    words = name.split("/")
+    mine = len(words) == 4 and words[2] == str(pid) and words[3].startswith(frames.process_namespace() + "-")
+    if not mine or machine != os.uname().nodename or frames.state_of(int(companion)) in ("", "Z"):
+        return None
+    return "\0" + name, int(companion)
+
+
 def companion_of(pid: int) -> "tuple[str, int] | None":
     """Address and process id of the companion of a script, where one listens; of this user's or root's only."""
     address = scripts().get(pid)

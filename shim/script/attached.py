@@ -49,6 +49,8 @@ def attach(wandb: ModuleType, answer: dict[str, Any]) -> Any:
     if answer.get("start_time") is not None:
         run._start_time = answer["start_time"]
     run._is_attached = False
+    if settings.sweep_id:  # its parameters win over those of the script, as they do where wandb has opened the run
+        run.config.update_locked(dict(run.config), user="sweep", _allow_val_change=True)
     with contextlib.suppress(AttributeError):  # of other releases
         run._wl.add_active_run(run)
     _hide_notice_of_shared_service()

@@ -4,6 +4,7 @@ Nothing here blocks the script, starts a thread or takes a lock that a fork coul
 end was opened for reading, too: with the companion gone a write is no SIGPIPE, it fills the pipe and then waits here.
 """
 
+import _socket  # now: a script that becomes another user may not be able to read it later
 import os
 from _collections import deque  # type: ignore[import-not-found,unused-ignore]
 
@@ -180,7 +181,7 @@ class Channel:
         finally:
             connection.close()
 
-    def _connect(self, end: float) -> "socket | None":
+    def _connect(self, end: float) -> "_socket.socket | None":
         import _socket
         import time
 
@@ -201,7 +202,7 @@ class Channel:
             return None
         return connection
 
-    def _receive(self, connection: "socket", end: float) -> "dict[str, Any] | None":
+    def _receive(self, connection: "_socket.socket", end: float) -> "dict[str, Any] | None":
         import time
 
         stopped = 0.0
@@ -283,5 +284,4 @@ def _forget() -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from typing import Any

@@ -37,7 +37,8 @@ def take(wandb: Any) -> Any | None:
     global _taken
     if _taken is not None and _taken[0] == os.getpid():
         return None if _taken[1]._is_finished else _taken[1]
-    machine, _, name = os.environ.get(environment.ATTACH, "").partition(":")
+    machine, _, rest = os.environ.get(environment.ATTACH, "").partition(":")
+    name = rest.partition(":")[2]
     if machine != os.uname().nodename or not _is_child_of(_owner_in(name)):
         return None
     companion = channel.Channel("\0" + name)

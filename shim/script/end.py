@@ -47,8 +47,8 @@ class End:
             self._exit_state.release()
             if os.getpid() == self._channel.pid:
                 self.tell(code, FOR_EVER)
-        except KeyboardInterrupt:
-            pass  # Ctrl-C while it waits: the companion goes on alone
+        except (Exception, KeyboardInterrupt):
+            pass  # Ctrl-C while it waits, or something is gone that it needs: the companion goes on alone
 
     def tell(self, code: int, bound: float) -> None:
         """Tell the exit code, once, and wait until the run is finished.

@@ -37,7 +37,7 @@ def start(main_frame: "FrameType | None", *, joins: bool = False) -> None:
     """
     made = _companion_from_before_an_exec() or _new_companion(main_frame, joins=joins, opens=True)
     channel.use(made)
-    _offer(made.address)
+    _offer(made)
     if os.environ.get("WANDB_CONSOLE") != "off":
         follow(made)
     global end
@@ -45,9 +45,9 @@ def start(main_frame: "FrameType | None", *, joins: bool = False) -> None:
     end.arm()
 
 
-def _offer(address: str) -> None:
+def _offer(made: "channel.Channel") -> None:
     """Tell the children that this process will have of its companion."""
-    os.environ[_ATTACH] = text = f"{os.uname().nodename}:{address[1:]}"
+    os.environ[_ATTACH] = text = f"{os.uname().nodename}:{made.companion}:{made.address[1:]}"
     if _RAY_JOB in os.environ:  # the driver's workers get their variables from here; those of its own cluster inherit
         import json
 
@@ -103,12 +103,12 @@ def _companion_from_before_an_exec() -> "channel.Channel | None":
     """The one of the program whose place this one has taken: the process is the same, and so is its run."""
     from . import above
 
-    found = above.companion_of(os.getpid())
+    found = above.named_for(os.getpid(), os.environ.get(_ATTACH, "")) or above.companion_of(os.getpid())
     if found is None:
         return None
     address, companion = found
     made = channel.Channel(address, companion, channel.open_pipe(f"/proc/{companion}/fd/3"))
-    answer = made.ask({"ask": "goes on"}, 5.0)
+    answer = made.ask({"ask": "goes on"}, 30.0)  # it may not have come to listening yet
     if answer and answer["ok"]:
         return made
     made.close()  # the run was over before: this program has one of its own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,10 +184,8 @@ def test_settings_of_before_a_teardown_are_forgotten(job: Job) -> None:
 
 
 UPLOADS = """\
-import os, sys
+import os
 import wandb
-(guard,) = [module for name, module in sys.modules.items() if name.endswith("shim.guard")]
-guard.FINISH_BOUND, guard.PROGRESS = 3.0, int(os.environ["PROGRESS"])
 run = wandb.init()
 artifact = wandb.Artifact("model", type="model")
 for number in range(40):
@@ -195,10 +195,22 @@ run.log_artifact(artifact)
 """
 
 
+def impatient(job: Job, directory: Path, progress: int) -> Job:
+    """The same job with a shim whose companion waits for three seconds, and takes so many bytes for progress."""
+    home = directory / "impatient"
+    shutil.copytree(job.home, home)
+    ending = home / "shim" / "companion" / "ending.py"
+    text = ending.read_text().replace("FINISH_BOUND = 600.0", "FINISH_BOUND = 3.0")
+    ending.write_text(text.replace("PROGRESS = 1 << 20", f"PROGRESS = {progress}"))
+    return replace(job, home=home)
+
+
 @pytest.mark.parametrize(("progress", "committed"), [(1 << 16, True), (1 << 30, False)])
-def test_the_end_waits_for_a_long_upload_as_long_as_it_gets_on(job: Job, progress: int, committed: bool) -> None:
+def test_the_end_waits_for_a_long_upload_as_long_as_it_gets_on(
+    job: Job, tmp_path: Path, progress: int, committed: bool
+) -> None:
     job.server.set_fault(Fault("slow", match="^/storage/artifacts", seconds=2))
     job.write("train.py", UPLOADS)
-    done = job.run(python_of("wandb-3.12"), "train.py", environ={"PROGRESS": str(progress)})
+    done = impatient(job, tmp_path, progress).run(python_of("wandb-3.12"), "train.py")
     assert ("giving up" in done.stderr) is not committed, done.stderr
     assert bool(job.server.artifacts[0].aliases) is committed
