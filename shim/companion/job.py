@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import threading
@@ -161,6 +162,7 @@ class Job:
             "before": opened.before,
             "key": hashlib.sha256(key.encode()).hexdigest() if key else None,
             "joins": self._hello["joins"],
+            "sweep": bool(run._settings.sweep_id or run._settings.launch),
             "asked_by": self._asked_by,
         }
 
@@ -175,7 +177,9 @@ class Job:
         settings = self._opened.run._settings
         names = getattr(type(settings), "model_fields", {})
         values = {name: opening.plain(getattr(settings, name, None)) for name in names}
-        return {**facts, "settings": values, "start_time": getattr(self._opened.run, "_start_time", None)}
+        config = json.dumps(dict(self._opened.run.config), default=str) if facts["sweep"] else ""
+        start = getattr(self._opened.run, "_start_time", None)
+        return {**facts, "config": config, "settings": values, "start_time": start}
 
     def _before_finish(self, message: dict[str, Any]) -> dict[str, Any]:
         """The script, or a child that has the run, is about to finish it: everything else has to be in it by then."""

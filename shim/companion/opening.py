@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import tempfile
+import time
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ def open_run(hello: dict[str, Any]) -> Opened:
     common = {"x_stats_pid": hello["pid"], **identity}
     if outlook.online:
         try:
-            run = _init(wandb, {**common, **({"api_key": key} if key else {}), **_shared(wandb, hello)})
+            settings = {**common, **({"api_key": key} if key else {}), **_shared(wandb, hello)}
+            run = _init(wandb, settings, hello["started"])
             return Opened(wandb, run, outlook, before, resumable, _any_key(wandb, key), claim)
         except Exception as error:  # whatever it is, offline is the answer
             outlook = preflight.Outlook(online=False, reason=f"{INIT_FAILED}: {error}")
@@ -163,7 +165,7 @@ def open_run(hello: dict[str, Any]) -> Opened:
             services.end()
             with contextlib.suppress(Exception, SystemExit):
                 wandb.teardown()
-    run = _init(wandb, {**common, "mode": "offline"})
+    run = _init(wandb, {**common, "mode": "offline"}, hello["started"])
     return Opened(wandb, run, outlook, before, resumable, _any_key(wandb, key), claim)
 
 
@@ -181,7 +183,8 @@ def join_run(hello: dict[str, Any]) -> Opened:
     if reason:
         raise NoRunError(f"this node's machine is not in the run: {reason}")
     settings = nodes.settings(os.environ, hello["orig_argv"][1:], primary=False)
-    run = _init(wandb, {"x_stats_pid": hello["pid"], **({"api_key": key} if key else {}), **settings})
+    settings |= {"x_stats_pid": hello["pid"], **({"api_key": key} if key else {})}
+    run = _init(wandb, settings, hello["started"])
     return Opened(wandb, run, outlook, before)
 
 
@@ -272,7 +275,7 @@ def _shared(wandb: ModuleType, hello: dict[str, Any]) -> dict[str, Any]:
     return nodes.settings(os.environ, command, primary=True)
 
 
-def _init(wandb: ModuleType, settings: dict[str, Any]) -> Any:
+def _init(wandb: ModuleType, settings: dict[str, Any], started: float) -> Any:
     if environment.INIT_TIMEOUT not in os.environ:
         settings["init_timeout"] = INIT_TIMEOUT
     group = WandbConfig.from_env(os.environ).group
@@ -280,7 +283,7 @@ def _init(wandb: ModuleType, settings: dict[str, Any]) -> Any:
         settings["run_group"] = group
     if os.environ.get("WANDB_CONSOLE", "").startswith("redirect"):
         settings["console"] = "wrap"  # the descriptors of this process carry nothing of the script's
-    with _no_words_of(wandb):
+    with _no_words_of(wandb), _begun_at(wandb, started):
         return wandb.init(settings=wandb.Settings(**settings))
 
 
@@ -312,6 +315,21 @@ def _no_words_of(wandb: ModuleType) -> Iterator[None]:
         yield
     finally:
         term._show_info = shown
+
+
+@contextlib.contextmanager
+def _begun_at(wandb: ModuleType, started: float) -> Iterator[None]:
+    """Let the run begin when its script did: wandb takes the time at its init, and no argument for it.
+
+    By that time it measures the run, and knows which of TensorBoard's events are the run's.
+    """
+    module = wandb.sdk.wandb_init
+    before = getattr(module, "time", None)
+    module.time = types.SimpleNamespace(**{**vars(time), "time": lambda: started})
+    try:
+        yield
+    finally:
+        module.time = before
 
 
 def announce(opened: Opened) -> None:

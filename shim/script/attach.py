@@ -123,7 +123,7 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
     wanted = {**asked.changed(wandb, facts["before"]), **said}
     if wanted.get("mode") == "disabled":
         return original(*args, **kwargs)
-    _leave_out_what_a_sweep_decides(wandb, wanted, facts)
+    _leave_out_what_a_sweep_decides(wanted, facts)
     other = _names_another_run(wandb, wanted, facts)
     if other:
         _give_way(way, facts, other)
@@ -250,10 +250,9 @@ def _init_of_child(
     return original(*args, **kwargs)
 
 
-def _leave_out_what_a_sweep_decides(wandb: ModuleType, wanted: dict[str, Any], facts: dict[str, Any]) -> None:
+def _leave_out_what_a_sweep_decides(wanted: dict[str, Any], facts: dict[str, Any]) -> None:
     """A trial's place and id are its agent's, as in wandb's own init (`clear_run_path_if_sweep_or_launch`)."""
-    settings = asked.global_settings(wandb)
-    if settings.sweep_id or settings.launch:
+    if facts["sweep"]:
         for name in ("project", "entity", "id"):
             if wanted.pop(name, None) not in (None, facts[name]):
                 log.warn(f"wandb.init({name}=…) has no effect in a sweep, as without the shim")

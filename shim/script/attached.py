@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -49,8 +50,8 @@ def attach(wandb: ModuleType, answer: dict[str, Any]) -> Any:
     if answer.get("start_time") is not None:
         run._start_time = answer["start_time"]
     run._is_attached = False
-    if settings.sweep_id:  # its parameters win over those of the script, as they do where wandb has opened the run
-        run.config.update_locked(dict(run.config), user="sweep", _allow_val_change=True)
+    if answer["config"]:  # a sweep's parameters win over those of the script, as where wandb has opened the run
+        run.config.update_locked(json.loads(answer["config"]), user="sweep", _allow_val_change=True)
     with contextlib.suppress(AttributeError):  # of other releases
         run._wl.add_active_run(run)
     _hide_notice_of_shared_service()
@@ -169,6 +170,7 @@ def shares_service(wandb: ModuleType) -> bool:
 def disconnect(wandb: ModuleType) -> None:
     """Forget the service of the companion: up to 0.2x wandb refuses to tear down what it has not started."""
     os.environ.pop(environment.SERVICE, None)
+    stop_finalizing(wandb)
     singleton = _singleton(wandb)
     if singleton is not None:
         singleton._connection = None

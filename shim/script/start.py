@@ -118,6 +118,7 @@ def _companion_from_before_an_exec() -> "channel.Channel | None":
 def _say_hello(made: "channel.Channel", main_frame: "FrameType | None", *, joins: bool, opens: bool) -> None:
     """Tell the companion what it has to know to be this program in W&B's eyes."""
     import marshal
+    import time
 
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
@@ -126,6 +127,7 @@ def _say_hello(made: "channel.Channel", main_frame: "FrameType | None", *, joins
     hello = {
         "address": made.address,
         "pid": made.pid,
+        "started": time.time(),
         "argv": [word for word in sys.argv if isinstance(word, str)],
         "orig_argv": list(sys.orig_argv),
         "file": file if isinstance(file, str) else None,

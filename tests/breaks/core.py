@@ -164,7 +164,7 @@ BREAKS = (
     Break(
         "a trial's id is its agent's",
         "shim/script/attach.py",
-        "    _leave_out_what_a_sweep_decides(wandb, wanted, facts)\n",
+        "    _leave_out_what_a_sweep_decides(wanted, facts)\n",
         "",
         "tests/integration/test_sweeps.py::test_a_trial_that_wandb_agent_starts_is_the_sweeps_run[wandb-3.12]",
     ),
