@@ -7,7 +7,9 @@ also where only HOME is not set (`env -i`). wandb's own variables lead it to whe
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import MutableMapping
 
@@ -30,9 +32,23 @@ def replace_missing(environ: MutableMapping[str, str]) -> None:
     """
     home = os.path.expanduser("~")  # HOME, else what /etc/passwd says
     if not os.access(home, os.W_OK):
-        home = os.path.join(tempfile.gettempdir(), f"wandb-shim-{os.getuid()}")
-        os.makedirs(home, mode=0o700, exist_ok=True)
+        home = _own_directory()
     elif "HOME" in environ:
         return
     for name, below in VARIABLES.items():
         environ.setdefault(name, os.path.join(home, below))
+
+
+def _own_directory() -> str:
+    """A directory for temporary files that nobody else has made, nor can write in; kept for the next run.
+
+    Raises:
+        OSError: There is no directory for temporary files.
+    """
+    path = os.path.join(tempfile.gettempdir(), f"wandb-shim-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode=0o700)
+    found = os.lstat(path)
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+        return path
+    return tempfile.mkdtemp(prefix="wandb-shim-")

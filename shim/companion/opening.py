@@ -151,6 +151,8 @@ def open_run(hello: dict[str, Any]) -> Opened:
     wandb = import_wandb(hello)
     resumable = _id_to_resume(wandb)
     before = global_settings(wandb)
+    # Before the look: the script may be about to log in, and whether it has brought a key is asked later.
+    known = _any_key(wandb, preflight.key_from_file(os.environ)[0])
     key, outlook = _outlook(wandb)
     identity, claim = _identity(wandb, hello)
     common = {"x_stats_pid": hello["pid"], **identity}
@@ -158,7 +160,7 @@ def open_run(hello: dict[str, Any]) -> Opened:
         try:
             settings = {**common, **({"api_key": key} if key else {}), **_shared(wandb, hello)}
             run = _init(wandb, settings, hello["started"])
-            return Opened(wandb, run, outlook, before, resumable, _any_key(wandb, key), claim)
+            return Opened(wandb, run, outlook, before, resumable, known, claim)
         except Exception as error:  # whatever it is, offline is the answer
             outlook = preflight.Outlook(online=False, reason=f"{INIT_FAILED}: {error}")
             # wandb's service remembers the id of the run that failed, and takes it for one in use.
@@ -166,7 +168,7 @@ def open_run(hello: dict[str, Any]) -> Opened:
             with contextlib.suppress(Exception, SystemExit):
                 wandb.teardown()
     run = _init(wandb, {**common, "mode": "offline"}, hello["started"])
-    return Opened(wandb, run, outlook, before, resumable, _any_key(wandb, key), claim)
+    return Opened(wandb, run, outlook, before, resumable, known, claim)
 
 
 def join_run(hello: dict[str, Any]) -> Opened:
@@ -206,6 +208,8 @@ def _prepare() -> None:
     """Give wandb what it takes for granted: a home, a working directory, a run id that is none where it is empty."""
     if not os.environ.get(environment.RUN_ID, "unset"):
         del os.environ[environment.RUN_ID]
+    if os.environ.get(environment.MODE) == "dryrun":  # as it was called before it was "offline"
+        os.environ[environment.MODE] = "offline"
     # Of whatever has started this job; what serves a run of its own ends with it.
     os.environ.pop(environment.SERVICE, None)
     home_directory.replace_missing(os.environ)

@@ -100,6 +100,7 @@ KEYS = {
 def test_a_key_that_the_script_brings_takes_its_run_online(job: Job, release: str, means: str) -> None:
     job.write("train.py", KEYS[means] + "run = wandb.init(name='mine')\nrun.log({'x': 1})\nprint(run.offline)\n")
     done = job.run(python_of(release), "train.py", environ={"WANDB_API_KEY": None})
+    assert job.server.runs, done.stderr
     run = job.server.run()
     assert (run.display_name, run.state, [row["x"] for row in run.history]) == ("mine", "finished", [1])
     assert "False" in done.stdout

@@ -33,8 +33,9 @@ SAYS_WHAT_IS_THERE = """
 import os, sys
 there = sorted({"wandb", "wrapt", "socket", "ssl"} & set(sys.modules))
 sockets = [fd for fd in os.listdir("/proc/self/fd") if "socket:" in os.path.realpath(f"/proc/self/fd/{fd}")]
-print(there, len(sockets))
+print(there, len(sockets), "WANDB_SHIM_ATTACH" in os.environ)
 """
+OWNER, OTHER = "[] 0 True\n", "[] 0 False\n"
 # What a program does before it trains, and the rank that then owns the run.
 PROGRAMS = {
     "Megatron-Bridge": ("import megatron.bridge", 3),
@@ -67,9 +68,8 @@ def test_one_rank_owns_the_run_and_the_others_hear_nothing_of_it(job: Job, sourc
         (job.directory / "megatron").rename(job.directory.parent / "elsewhere")
     job.write("train.py", f"{first_line}\n{SAYS_WHAT_IS_THERE}\nprint('rank', {owner})\n")
     printed = run_ranks(job, source, {})
-    assert [rank for rank in range(WORLD) if printed[rank].startswith("[] 0\n")] == [
-        rank for rank in range(WORLD) if rank != owner
-    ]
+    expected = [OWNER if rank == owner else OTHER for rank in range(WORLD)]
+    assert [text.splitlines(keepends=True)[0] for text in printed] == expected
     run = job.server.run()
     assert (run.state, f"rank {owner}" in run.console_text()) == ("finished", True)
 
@@ -79,7 +79,7 @@ def test_the_job_may_say_which_rank_it_is(job: Job, wanted: str, owner: int) -> 
     write_doubles(job)
     job.write("train.py", "import megatron.bridge\n" + SAYS_WHAT_IS_THERE)
     printed = run_ranks(job, "torchrun", {"WANDB_SHIM_OWNER": wanted})
-    assert [rank for rank in range(WORLD) if not printed[rank].startswith("[] 0\n")] == [owner]
+    assert printed == [OWNER if rank == owner else OTHER for rank in range(WORLD)]
     assert job.server.run().state == "finished"
 
 
@@ -127,7 +127,7 @@ loss = torch.ones(1)
 dist.all_reduce(loss)
 dist.destroy_process_group()
 with open("rank-" + os.environ["RANK"], "w") as file:
-    file.write(str("wandb" in sys.modules))
+    file.write(str("WANDB_SHIM_ATTACH" in os.environ))
 print("loss", loss.item(), "on the last rank")
 """
 
@@ -153,7 +153,7 @@ def test_of_two_nodes_under_torchrun_the_last_rank_owns_the_run(job: Job) -> Non
         for agent in agents:
             with agent:
                 agent.kill()
-    imported = {path.name: path.read_text() for path in Path(job.directory).glob("rank-*")}
-    assert imported == {f"rank-{rank}": str(rank == 3) for rank in range(WORLD)}
+    owners = {path.name: path.read_text() for path in Path(job.directory).glob("rank-*")}
+    assert owners == {f"rank-{rank}": str(rank == 3) for rank in range(WORLD)}
     run = job.server.run()
     assert (run.state, run.console_text()) == ("finished", "loss 4.0 on the last rank")

@@ -34,3 +34,25 @@ def test_where_only_the_variable_is_missing_wandb_keeps_its_places() -> None:
     environ: dict[str, str] = {}
     replace_missing(environ)
     assert environ == {name: os.path.expanduser(f"~/{below}") for name, below in VARIABLES.items()}
+
+
+@pytest.mark.parametrize("prepared", ["link", "open to all", "file"])
+def test_what_somebody_else_has_put_there_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place, theirs = tmp_path / f"wandb-shim-{os.getuid()}", tmp_path / "theirs"
+    theirs.mkdir()
+    if prepared == "link":
+        place.symlink_to(theirs)
+    elif prepared == "file":
+        os.mkfifo(place)  # whoever opens that waits
+    else:
+        place.mkdir()
+        place.chmod(0o777)
+    environ: dict[str, str] = {"HOME": str(tmp_path / "missing")}
+    replace_missing(environ)
+    used = Path(environ["WANDB_CONFIG_DIR"]).parents[1]
+    assert used not in (place, theirs)
+    assert (used.parent, used.stat().st_mode & 0o777) == (tmp_path, 0o700)
