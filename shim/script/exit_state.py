@@ -5,24 +5,16 @@ under a replaced excepthook, `os._exit`, and SIGTERM. Here the truth is taken fr
 which tells whether the program ended by itself, `sys.last_exc`, and the exit code that the interpreter reads.
 """
 
-from __future__ import annotations
-
-import functools
 import gc
-import opcode
 import os
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any, NoReturn
 
 # The exit status of a process that a signal ended, as shells count it (POSIX, Shell Command Language 2.8.2).
 SIGNAL_BASE = 128
 
 
-# Looked up now: an import in an atexit handler can run `eval`, which makes CPython forget an unhandled Ctrl-C and
-# exit with 1 instead of by the signal.
-_RETURNS = {number for name, number in opcode.opmap.items() if name.startswith("RETURN_")}
+# The instructions that a program ends with, by what the compiler makes of an empty one and of an expression.
+_RETURNS = {compile(text, "", mode).co_code[-2] for text, mode in (("", "exec"), ("x", "eval"))}
 
 
 class _WatchedCode:
@@ -32,12 +24,12 @@ class _WatchedCode:
     only moment at which the code of `raise SystemExit(3)` is to be had, since nothing else is told of it.
     """
 
-    def __init__(self, member: Any) -> None:
+    def __init__(self, member: "Any") -> None:
         self.member = member
         self.read = False
-        self.value: Any = None
+        self.value: "Any" = None
 
-    def __get__(self, exception: object, owner: type | None = None) -> Any:
+    def __get__(self, exception: object, owner: "type | None" = None) -> "Any":
         if exception is None:
             return self
         value = self.member.__get__(exception, owner)
@@ -47,7 +39,7 @@ class _WatchedCode:
             self.read, self.value = True, value
         return value
 
-    def __set__(self, exception: object, value: Any) -> None:
+    def __set__(self, exception: object, value: "Any") -> None:
         self.member.__set__(exception, value)
 
     def __delete__(self, exception: object) -> None:
@@ -62,7 +54,7 @@ class ExitState:
             printed earlier in the process counts as the end.
     """
 
-    def __init__(self, main_frame: FrameType | None) -> None:
+    def __init__(self, main_frame: "FrameType | None") -> None:
         self._main_frame = main_frame
         self._code = _watch_system_exit()
         self._last_exit = _LastExit()
@@ -97,19 +89,20 @@ class _LastExit:
         self.status: object = None
         self.after_error = False
 
-    def wrap(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    def wrap(self, original: "Callable[..., NoReturn]") -> "Callable[..., NoReturn]":
         """`sys.exit`, remembering."""
 
-        @functools.wraps(original)
-        def exit(status: object = None, /) -> NoReturn:
+        def exit(status: object = None, /) -> "NoReturn":
             self.status, self.after_error = status, _uncaught() is not None
             original(status)
 
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):  # as functools.wraps, which is dear to load
+            setattr(exit, name, getattr(original, name))
         return exit
 
 
-def _uncaught() -> BaseException | None:
-    error: BaseException | None = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+def _uncaught() -> "BaseException | None":
+    error: "BaseException | None" = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     return error
 
 
@@ -122,13 +115,13 @@ def exit_code_of(value: object) -> int:
     return 1
 
 
-def _returned(frame: FrameType) -> bool:
+def _returned(frame: "FrameType") -> bool:
     """Whether the frame ended by returning: its last instruction is the module's final return."""
     code = frame.f_code.co_code
     return 0 <= frame.f_lasti < len(code) and code[frame.f_lasti] in _RETURNS
 
 
-def _watch_system_exit() -> _WatchedCode | None:
+def _watch_system_exit() -> "_WatchedCode | None":
     """Put the stand-in in place; None where this interpreter does not let us, and then such codes count as 0."""
     members = next((found for found in gc.get_referents(SystemExit.__dict__) if isinstance(found, dict)), None)
     if members is None or "code" not in members:
@@ -141,3 +134,10 @@ def _watch_system_exit() -> _WatchedCode | None:
         members["code"] = watched.member
         return None
     return watched
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, NoReturn

@@ -190,8 +190,9 @@ def _become_companion(reading: int, told: int, words: "list[str]", environ: "dic
         if grandchild:
             os.write(told, str(grandchild).encode())
             os._exit(0)
+        # Without the enumerations of `signal`, which take longer to load than all else here.
+        import _signal as signal  # type: ignore[import-not-found,unused-ignore]
         import fcntl
-        import signal
 
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
