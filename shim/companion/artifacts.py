@@ -161,18 +161,19 @@ class Committer:
     def _look(self, checkpoint: Checkpoint, run: str | None) -> None:
         try:
             state = state_of(checkpoint.path)
-            artifact = make_artifact(checkpoint, state) if self._open.is_set() else None
+            self._open.wait()  # wandb is not imported before
+            artifact = make_artifact(checkpoint, state)
         except Exception as error:  # the next one is to be looked at, too
             self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
         else:
-            self._to_tell.put(functools.partial(self._log, checkpoint, state, artifact, run))
+            self._to_tell.put(functools.partial(self._log, checkpoint, artifact, run))
         with self._changed:
             self._not_looked_at.discard(checkpoint.key)
             self._changed.notify_all()
 
-    def _log(self, checkpoint: Checkpoint, state: dict[str, int], artifact: Any, run_id: str | None) -> None:
+    def _log(self, checkpoint: Checkpoint, artifact: Any, run_id: str | None) -> None:
         try:
-            artifact, run = artifact or make_artifact(checkpoint, state), self._run_of(run_id)
+            run = self._run_of(run_id)
             run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
             self._logged = True
             if not run.offline:  # offline, wait() cannot: the log on disk is all there is

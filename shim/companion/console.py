@@ -81,13 +81,17 @@ class Console:
             seconds: How long at most.
             lost: Frames that the script had to drop, which the run's console says.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._frames >= count, seconds)
+        self.wait_for_frames(count, seconds)
         if lost:
             text = f"wandb-shim: about {lost} pieces of output are missing here: the run could not take them in time\n"
             with self._changed:
                 self._parts.append((frames.STDERR, text.encode()))
         self._emit()
+
+    def wait_for_frames(self, count: int, seconds: float) -> None:
+        """Wait until this many frames have been read, and the messages among them taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames >= count, seconds)
 
     def take_the_rest(self) -> None:
         """The script is gone: what it left in the pipe, without its last word on how much that is."""

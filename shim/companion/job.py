@@ -62,7 +62,6 @@ class Job:
             "give way": self._give_way,
             "teardown": self._teardown,
             "drain": self._drain,
-            "settle": lambda message: {"ok": self._committer.settle()},
         }
 
     # --- the beginning
@@ -119,6 +118,8 @@ class Job:
             return {"ok": not self._finished}
         if question == "script lives":
             return {"lives": not self.script.wait(0)}
+        if question == "settle":
+            return self._settle(message)
         if question == "status":
             return self._status()
         if "tell" in message:
@@ -187,7 +188,12 @@ class Job:
         self._console.close()  # wandb's own last words are not in a run; 0.19 even fails at output that comes late
         return self._drain(message)
 
+    def _settle(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._console.wait_for_frames(message["frames"], _CONSOLE_BOUND)
+        return {"ok": self._committer.settle()}
+
     def _drain(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._console.wait_for_frames(message.get("frames", 0), _CONSOLE_BOUND)
         self._committer.drain(self._is_alone)
         return {"ok": True}
 

@@ -7,39 +7,11 @@ and before the run ends, the newest checkpoint that is complete by the library's
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .. import log
-
-_STEP = re.compile(r"step_(\d+)")
-
-
-def _newest_of_megatron(directory: str) -> str:
-    """By the file in which Megatron notes the step of the last checkpoint that is complete."""
-    try:
-        with open(os.path.join(directory, "latest_checkpointed_iteration.txt"), encoding="utf-8") as file:
-            step = file.read().strip()
-    except (OSError, ValueError):
-        return ""
-    return f"iter_{int(step):07d}" if step.isdecimal() else step
-
-
-def _newest_of_nemo_rl(directory: str) -> str:
-    """By the names: a directory that is not complete has another one."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return ""
-    steps = [int(found[1]) for found in map(_STEP.fullmatch, names) if found]
-    return f"step_{max(steps)}" if steps else ""
-
-
-# By the layout of a library's directory: how it tells the newest complete checkpoint; "" where there is none.
-NEWEST: Mapping[str, Callable[[str], str]] = {"megatron": _newest_of_megatron, "nemo-rl": _newest_of_nemo_rl}
+from ..layouts import NEWEST
 
 
 @dataclass
@@ -62,8 +34,7 @@ class Liveness:
         if message["tell"] == "called":
             patch.called = True
         else:
-            directory = message["directory"]
-            patch.before.setdefault(directory, NEWEST[patch.layout](directory))
+            patch.before.setdefault(message["directory"], message["before"])
 
     def check(self) -> None:
         """Warn, once a library, where a checkpoint was saved and no function called."""

@@ -7,6 +7,7 @@ import os
 import sys
 
 from .. import environment, log
+from ..layouts import NEWEST
 from ..script import checkpoints
 
 
@@ -17,7 +18,7 @@ class Liveness:
         library: Name of its distribution.
         package: Name of its package, which may know its version where it was not installed.
         function: What is wrapped.
-        layout: How its directories tell the newest checkpoint, see companion/liveness.py.
+        layout: How its directories tell the newest checkpoint, see layouts.py.
     """
 
     def __init__(self, library: str, package: str, function: str, layout: str) -> None:
@@ -29,7 +30,7 @@ class Liveness:
 
     def watch(self, directory: str) -> None:
         """Checkpoints will be saved in `directory`."""
-        self._tell("watch", directory)
+        self._tell("watch", directory, NEWEST[self._layout](directory))
 
     def called(self) -> None:
         """The wrapped function is at work."""
@@ -45,10 +46,11 @@ class Liveness:
         may_own = os.environ.get(environment.OWNED_BY, "").startswith(f"{os.getpid()}@")
         if may_own or checkpoints.has_run():
             log.warn(f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B")
+            self._tell("called")  # as good as that: it has been said
 
-    def _tell(self, what: str, directory: str = "") -> None:
+    def _tell(self, what: str, directory: str = "", before: str = "") -> None:
         of_patch = {"library": self._name_and_version(), "function": self._function, "layout": self._layout}
-        checkpoints.tell({"tell": what, "directory": directory, **of_patch})
+        checkpoints.tell({"tell": what, "directory": directory, "before": before, **of_patch})
 
     def _name_and_version(self) -> str:
         try:

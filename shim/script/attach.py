@@ -77,7 +77,8 @@ def _drain() -> None:
     """A run of the script's own is about to end: its checkpoints have to be in it."""
     way = channel.current()
     if way is not None:
-        way.ask({"ask": "drain"}, _BOUND)
+        _wait_for_what_is_under_way()
+        way.ask({"ask": "drain", "frames": way.sent}, _BOUND)
 
 
 def apply(module: Any) -> None:
@@ -183,14 +184,18 @@ before_finish: list[Callable[[], object]] = []
 def _before_finish() -> None:
     way = channel.current()
     if way is not None and not _left:
-        for call in before_finish:
-            try:
-                call()
-            except Exception as error:
-                log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
+        _wait_for_what_is_under_way()
         if start.console is not None:
             start.console.flush()
         way.ask({"ask": "finishing", "frames": way.flush(10.0)}, _BOUND)
+
+
+def _wait_for_what_is_under_way() -> None:
+    for call in before_finish:
+        try:
+            call()
+        except Exception as error:
+            log.warn(f"what was under way may have missed the run's end: {type(error).__name__}: {error}")
 
 
 def _after_finish() -> None:

@@ -57,7 +57,7 @@ def settle() -> None:
     """To be called where older checkpoints may be deleted next: wait until their files have been looked at."""
     way = _way()
     if way is not None and _last_save and time.monotonic() - _last_save < _LONG_AGO:
-        way.ask({"ask": "settle"}, _SETTLE_BOUND)
+        way.ask({"ask": "settle", "frames": way.sent}, _SETTLE_BOUND)
 
 
 def saved(checkpoint: Checkpoint) -> None:

@@ -38,6 +38,10 @@ def start(main_frame: "FrameType | None", *, joins: bool = False) -> None:
     made = _companion_from_before_an_exec() or _new_companion(main_frame, joins=joins, opens=True)
     channel.use(made)
     _offer(made)
+    if "wandb" in sys.modules:  # the program has imported it before it showed which rank is to own the run
+        from . import attach
+
+        attach.apply(sys.modules["wandb"])
     if os.environ.get("WANDB_CONSOLE") != "off":
         follow(made)
     global end

@@ -34,6 +34,12 @@ if wait:  # the original, which returns before the artifact is committed, and th
     run = writer.init()
     log_artifact = run.log_artifact
     run.log_artifact = lambda artifact, **kwargs: log_artifact(artifact, **kwargs).wait()
+
+def outstanding():
+    companion = sys.modules["_wandb_shim.script.channel"].current()
+    rows = companion.ask({"ask": "status"}, 60)["checkpoints"]
+    return len(rows) < step or any(row["state"] != "committed" for row in rows)
+
 took = []
 for step in range(1, saves + 1):
     path = f"ckpts/iter_{step:07d}"
@@ -41,7 +47,7 @@ for step in range(1, saves + 1):
     took.append(call(path, "ckpts", step, writer))
     # The next save comes when this one is done with, as in a job whose saves are minutes apart; with a slow server,
     # it does not wait for that.
-    while sys.argv[4] == "patient" and not wait and sys.modules["_wandb_shim.artifacts"].committer.outstanding():
+    while sys.argv[4] == "patient" and not wait and outstanding():
         time.sleep(0.1)
     time.sleep(0.2)
 json.dump(took, open("took.json", "w"))

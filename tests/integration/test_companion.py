@@ -99,22 +99,17 @@ def test_a_companion_that_is_stopped_or_killed_neither_blocks_nor_ends_the_scrip
     script = CHANNEL + before + f"import os, sys\nos.kill(channel.companion, {int(number)})\n"
     job.write("train.py", script + "for number in range(1000):\n    print(number)\nsys.exit(3)\n")
     variables = {**job.environ, "PYTHONPATH": str(job.home)}
-    with (job.directory / "stderr").open("w") as stderr:  # a pipe would have to be read to its companion's end
+    # Into files: a pipe would have to be read to the end of its companion, which is not coming.
+    with (job.directory / "stdout").open("w") as stdout, (job.directory / "stderr").open("w") as stderr:
+        command = [str(newest()), "train.py"]
         done = subprocess.run(
-            [newest(), "train.py"],
-            cwd=job.directory,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            timeout=60,
-            check=False,
+            command, cwd=job.directory, env=variables, stdout=stdout, stderr=stderr, timeout=60, check=False
         )
     for left in companions():
         left.kill()
     wait_for_companions()
     assert done.returncode == 3
-    assert done.stdout.splitlines()[:1000] == [str(number) for number in range(1000)]
+    assert (job.directory / "stdout").read_text().splitlines()[:1000] == [str(number) for number in range(1000)]
     assert "Traceback" not in (job.directory / "stderr").read_text()
 
 

@@ -317,22 +317,6 @@ def test_a_driver_that_never_calls_finish_gets_its_last_checkpoint(either: Job, 
     check_three(either)
 
 
-ENDS_EARLY = """\
-import time
-from algorithm import CONFIG, save
-from nemo_rl.utils.checkpoint import CheckpointManager
-
-manager = CheckpointManager(CONFIG)
-save(manager, 1, {}, wait_fn=lambda: time.sleep(1))
-"""
-
-
-def test_a_script_that_ends_during_its_only_save_gets_it(main: Job, python: Path) -> None:
-    main.write("train.py", ENDS_EARLY)
-    main.run(python, "train.py")
-    assert steps(main) == [1]
-
-
 SWITCHED_OFF = """\
 from nemo_rl.utils.logger import Logger
 

@@ -1,0 +1,33 @@
+"""How a library's directory of checkpoints tells which is the newest that is complete."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+
+_STEP = re.compile(r"step_(\d+)")
+
+
+def _newest_of_megatron(directory: str) -> str:
+    """By the file in which Megatron notes the step of the last checkpoint that is complete."""
+    try:
+        with open(os.path.join(directory, "latest_checkpointed_iteration.txt"), encoding="utf-8") as file:
+            step = file.read().strip()
+    except (OSError, ValueError):
+        return ""
+    return f"iter_{int(step):07d}" if step.isdecimal() else step
+
+
+def _newest_of_nemo_rl(directory: str) -> str:
+    """By the names: a directory that is not complete has another one."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return ""
+    steps = [int(found[1]) for found in map(_STEP.fullmatch, names) if found]
+    return f"step_{max(steps)}" if steps else ""
+
+
+# By the layout of a library's directory: how it tells the newest complete checkpoint; "" where there is none.
+NEWEST: Mapping[str, Callable[[str], str]] = {"megatron": _newest_of_megatron, "nemo-rl": _newest_of_nemo_rl}
