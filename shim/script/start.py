@@ -152,8 +152,6 @@ def _spawn(reading: int) -> int:
     """Make the companion's process; its process id."""
     words = _command()  # made before the fork: the child does as little as it can
     environ = _environ()
-    if sys.stdout is not None and not sys.stdout.closed:
-        sys.stdout.flush()
     telling, told = os.pipe2(os.O_CLOEXEC)
     try:
         child = _fork()

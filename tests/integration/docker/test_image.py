@@ -15,7 +15,7 @@ from tests.wandb_server.server import API_KEY
 
 pytestmark = pytest.mark.xdist_group("docker")
 
-ADDED_BYTES = 1_000_000
+ADDED_BYTES = 1_500_000
 
 
 def size_of(image: str) -> int:
@@ -26,7 +26,7 @@ def layers_of(image: str) -> int:
     return int(run_docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", image).stdout)
 
 
-def test_baking_adds_one_layer_of_less_than_a_megabyte() -> None:
+def test_baking_adds_one_small_layer() -> None:
     base, baked = containers.base_image(), containers.baked_image(wandb=False)
     assert layers_of(baked) == layers_of(base) + 1
     assert 0 < size_of(baked) - size_of(base) < ADDED_BYTES
