@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +78,24 @@ def as_json(findings: Sequence[Finding]) -> str:
     return json.dumps([asdict(finding) for finding in findings], indent=2)
 
 
-def _doors() -> Finding:
+def _home() -> str | None:
+    """Where the package lies that this interpreter has been started with; None where it has not."""
     engine = sys.modules.get("_wandb_shim")
-    if engine is None:
+    place = engine.__path__[0] if engine is not None else ""
+    return place if os.path.isdir(place) else None
+
+
+def _doors() -> Finding:
+    home = _home()
+    if home is None:
         hint = f"{sys.executable} -m shim install"
         return Finding("started", False, f"no door of {sys.executable} leads to the shim", hint)
-    return Finding("started", True, f"from {Path(str(engine.__file__)).parent} in {sys.executable}")
+    return Finding("started", True, f"from {home} in {sys.executable}")
 
 
 def _bytecode() -> Finding:
-    engine = sys.modules.get("_wandb_shim")
-    compiled = getattr(engine, "__cached__", None)
-    ok = engine is None or bool(compiled and os.path.exists(compiled))
+    home = _home()
+    ok = home is None or os.path.exists(cache_from_source(f"{home}/bootstrap.py"))
     return Finding("bytecode", ok, "compiled" if ok else "missing: each start costs more", "run `shim install` again")
 
 

@@ -1,9 +1,9 @@
 """Post-import hooks: run a patch of ours right after a module's own code ran, and never break that import.
 
-`bootstrap.Finder` calls this only for a module on its list. The loader found by the others gets its `exec_module`
-shadowed on the instance for the length of one import: the smallest intrusion that survives LazyLoader, pkgutil,
-importlib.resources and reload, since the loader keeps its type. Like wrapt's hooks these fire once; unlike them, an
-exception in a patch is a warning, not a broken import.
+The finder of sitecustomize.py calls this only for a module on its list. The loader found by the others gets its
+`exec_module` shadowed on the instance for the length of one import: the smallest intrusion that survives LazyLoader,
+pkgutil, importlib.resources and reload, since the loader keeps its type. Like wrapt's hooks these fire once; unlike
+them, an exception in a patch is a warning, not a broken import.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from . import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from .bootstrap import Finder
+    from typing import Any
 
     Patch = str | Callable[[ModuleType], object]  # a module of ours, or what to call
 
 
-def find_spec(finder: Finder, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+def find_spec(finder: Any, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
     """Ask the other finders for `name`, and see to it that the patch runs after its code."""
     patch = finder.waiting.pop(name)  # another finder may ask all of them again, us too
     try:
@@ -62,10 +61,10 @@ def _name_of(patch: Patch) -> str:
     return patch.rpartition(".")[2] if isinstance(patch, str) else getattr(patch, "__name__", repr(patch))
 
 
-def _ask_others(finder: Finder, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+def _ask_others(finder: Any, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
     for other in sys.meta_path:
         find = getattr(other, "find_spec", None)  # a legacy finder has none
-        if find is None or isinstance(other, type(finder)):
+        if find is None or other is finder:
             continue
         spec: ModuleSpec | None = find(name, path, target)
         if spec is not None:
@@ -73,7 +72,7 @@ def _ask_others(finder: Finder, name: str, path: Sequence[str] | None, target: M
     return None
 
 
-def _shadow_exec_module(finder: Finder, spec: ModuleSpec, patch: Patch) -> None:
+def _shadow_exec_module(finder: Any, spec: ModuleSpec, patch: Patch) -> None:
     loader = spec.loader
     assert loader is not None
     original = loader.exec_module

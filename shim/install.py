@@ -24,7 +24,7 @@ from .interpreters import InstallError, Interpreter, describe, quiet_environment
 SOURCE = Path(__file__).resolve().parent
 BASE_HOME = Path("/opt/wandb-shim")
 DISPLACED = "wandb_shim_displaced_sitecustomize.py"
-PTH_LINE = "import sys; exec('try:\\n import _wandb_shim_door\\nexcept ImportError:\\n pass')\n"
+PTH_LINE = "import _wandb_shim_door\n"
 
 _COMPILE = """
 import compileall, os, sys

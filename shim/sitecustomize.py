@@ -1,7 +1,11 @@
-"""What the interpreter runs before any user code: start the shim, then the sitecustomize that this file shadows.
+"""What the interpreter runs before any user code, and all that an idle process pays for: this one file.
 
-The copy in a directory of PYTHONPATH finds the shim beside itself. The copy that `shim install` puts into an
-interpreter's stdlib directory has its two constants filled in.
+It arms the import hooks, and leaves at once where the process is sure to own no run. Then it runs the sitecustomize
+that this file shadows. The copy in a directory of PYTHONPATH finds the shim beside itself. The copy that
+`shim install` puts into an interpreter has its two constants filled in.
+
+Everything else of the shim is the package `_wandb_shim`: a private name, because a training script may well have a
+`shim.py` of its own. Hence relative imports everywhere in that package.
 """
 
 import os
@@ -9,30 +13,107 @@ import sys
 
 HOME = os.path.dirname(__file__ if __file__.startswith("/") else os.path.abspath(__file__))
 DISPLACED = ""  # the sitecustomize that was here before, if any
+NAME = "_wandb_shim"
+
+# Modules to patch when they are imported, and the module of ours that does it. `patches/__init__.py` says more.
+HOOKS = {
+    "wandb": "script.attach",
+    "wandb.sdk.lib.runid": "patches.wandb_runid",
+    "megatron.bridge.training.utils.wandb_utils": "patches.megatron_bridge",
+    "megatron.bridge.training.state": "patches.megatron_bridge",
+    "megatron.training.wandb_utils": "patches.megatron_lm",
+    "megatron.training.global_vars": "patches.megatron_lm",
+    "nemo_rl.utils.checkpoint": "patches.nemo_rl",
+    "nemo_rl.utils.logger": "patches.nemo_rl",
+    "ray.air.integrations.wandb": "patches.ray_wandb",
+    "shim": "",  # no patch: `import shim` works in every process, yet any other module of that name wins
+}
+
+
+def find_spec(name: str, path: object = None, target: object = None) -> object:
+    """A finder that finds nothing: one dict lookup an import, until a module of HOOKS comes (PEP 451).
+
+    The package itself stands on `sys.meta_path`, with a copy of this function whose globals are the package's: with
+    this file's, `os` and `sys` would outlive `sys.modules`, and each exit would take them down name by name.
+    """
+    if name not in waiting:  # noqa: F821
+        return None
+    try:
+        from _wandb_shim import hooks  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return None  # the shim was removed, and this door forgotten
+    return hooks.find_spec(finder, name, path, target)  # noqa: F821
 
 
 def start() -> None:
-    """Load bootstrap.py as `_wandb_shim` and start it, once a process, whatever number of doors lead here."""
-    if "_wandb_shim" in sys.modules:
+    """Arm this process, once, whatever number of doors lead here; open a run if it is to own one."""
+    if NAME in sys.modules:
         return
-    # Loaded by path: with an entry on sys.path, `shim` would hide a script's own module of that name, and
-    # importlib.util would make each start 1.45 times as long. Both modules are loaded in every interpreter.
-    from _frozen_importlib import module_from_spec
-    from _frozen_importlib_external import spec_from_file_location
+    package: "Any" = type(sys)(NAME)
+    sys.modules[NAME] = package
+    package.__path__ = [HOME + "/shim"]
+    get = os.environ.get
+    if get("WANDB_SHIM", "").strip().lower() == "off":
+        return
+    waiting = dict(HOOKS)
+    package.waiting = waiting
+    function: "Any" = type(start)
+    package.find_spec = function(find_spec.__code__, package.__dict__, NAME, (None, None))
+    package.finder = package
+    sys.meta_path.insert(0, package)
+    skipped = get("WANDB_SHIM_SKIP")
+    if skipped:
+        from _wandb_shim import bootstrap
 
-    package = HOME + "/shim"
-    spec = spec_from_file_location("_wandb_shim", package + "/bootstrap.py", submodule_search_locations=[package])
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["_wandb_shim"] = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        module.start()
-    except FileNotFoundError:
-        del sys.modules["_wandb_shim"]  # the shim was removed and this door forgotten
-    except Exception as error:
-        if sys.stderr is not None:  # closed: print would take stdout
-            print(f"wandb-shim: not started: {type(error).__name__}: {error}", file=sys.stderr)
+        bootstrap.skip(waiting, skipped)
+    if get("WANDB_PROJECT") and not cannot_own(get, sys.orig_argv):
+        from _wandb_shim import bootstrap
+
+        bootstrap.consider_run()
+
+
+def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
+    """Whether process.decide is sure to say no. Loading its tables costs several times as much as all else here.
+
+    Only what needs no table: what runs below an owner, a command, a console script beside the interpreter, and a
+    rank between the first and the last.
+
+    Args:
+        get: Of the environment.
+        argv: As `sys.orig_argv`.
+    """
+    mark = get("WANDB_SHIM_OWNED_BY")
+    if mark:
+        owner, _, job = mark.partition("@")
+        named = [
+            f"{name}={get(name)}" for name in ("SLURM_JOB_ID", "SKYPILOT_TASK_ID", "KUBERNETES_JOB_UID") if get(name)
+        ]
+        if owner != str(os.getpid()) and job == (named[0] if named else ""):
+            return True
+    if get("WANDB_SHIM_INIT") or get("WANDB_SHIM_OWNER") or get("WANDB_SHIM_NODES"):
+        return False
+    program = argv[1] if len(argv) > 1 else ""
+    if program == "-c":
+        return True
+    if "/" in program and not program.endswith(".py") and os.path.dirname(program) == os.path.dirname(sys.executable):
+        return True
+    for rank_name, size_name in (
+        ("RANK", "WORLD_SIZE"),
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+        ("HOROVOD_RANK", "HOROVOD_SIZE"),
+        ("PMI_RANK", "PMI_SIZE"),
+        ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ):
+        rank = get(rank_name)
+        size = get(size_name) if rank else None
+        if rank and size and rank.isdecimal() and size.isdecimal():
+            if rank_name == "SLURM_PROCID":  # the batch script's step has no rank, but a number of ten digits
+                step = get("SLURM_STEP_ID") or ""
+                if not step.isdecimal() or len(step) > 9:
+                    return False
+            return 0 < int(rank) < int(size) - 1
+    return False
 
 
 def chain() -> None:
@@ -41,36 +122,45 @@ def chain() -> None:
     Searched are the entries of sys.path after our own directory. Those before it have none, or theirs called us.
     (Peers step aside by removing their directory from sys.path; for the stdlib directory that cannot be done.)
     """
-    from _frozen_importlib import module_from_spec
-    from _frozen_importlib_external import PathFinder, spec_from_file_location
-
-    done = sys.modules["_wandb_shim"].__dict__.setdefault("chained", set()) if "_wandb_shim" in sys.modules else set()
-    here = os.path.dirname(__file__)
+    external = sys.modules["_frozen_importlib_external"]
+    done = sys.modules[NAME].__dict__.setdefault("chained", set()) if NAME in sys.modules else set()
     done.add(__file__)
-    following: "Iterable[ModuleSpec | None]"
+    specs: "Iterable[Any]"
     if DISPLACED:
         # A link that leads nowhere was nothing to Python, and is nothing to us.
-        following = [spec_from_file_location("sitecustomize", DISPLACED)] if os.path.exists(DISPLACED) else []
+        specs = [external.spec_from_file_location("sitecustomize", DISPLACED)] if os.path.exists(DISPLACED) else []
     else:
         # As it stands there, or spelled otherwise (a trailing slash, a relative name), which is dearer to find out.
+        here = os.path.dirname(__file__)
         entries = sys.path if here in sys.path else [os.path.abspath(entry) for entry in sys.path]
         after = entries[entries.index(here) + 1 :] if here in entries else entries
-        following = (PathFinder.find_spec("sitecustomize", [entry]) for entry in after)
-    for spec in following:
+        find = external.PathFinder.find_spec
+        specs = [find("sitecustomize", after)]  # all entries at once: in nearly every process there is none
+        if specs[0] is not None and (specs[0].origin in done or specs[0].loader is None):
+            specs = (find("sitecustomize", [entry]) for entry in after)
+    for spec in specs:
         # Without a loader: a directory of that name, which gives way to a module further on.
         if spec is None or spec.loader is None or spec.origin in done:
             continue
         done.add(spec.origin)
-        module = sys.modules["sitecustomize"] = module_from_spec(spec)
+        module = sys.modules["sitecustomize"] = sys.modules["_frozen_importlib"].module_from_spec(spec)
         spec.loader.exec_module(module)
         return
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from importlib.machinery import ModuleSpec
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
-start()
+    waiting: dict[str, str]
+    finder: Any
+
+try:
+    start()
+except Exception as error:
+    # Silent where the shim was removed and this door forgotten. With stderr closed, print would take stdout.
+    if sys.stderr is not None and os.path.isdir(HOME + "/shim"):
+        print(f"wandb-shim: not started: {type(error).__name__}: {error}", file=sys.stderr)
 if __name__ == "sitecustomize":  # not where a .pth file or a test imports this under another name
     chain()

@@ -16,8 +16,9 @@ from tests import interpreters
 from tests.benchmarks import counting, places
 
 MODULES = 2
-FILE_CALLS = 30
-INSTRUCTIONS = 1_500_000
+# By the door: the one of a virtual environment is looked at twice there (CPython reads .pth files twice).
+FILE_CALLS = {"stdlib": 5, "PYTHONPATH": 5, ".pth": 8}
+INSTRUCTIONS = 700_000
 
 # Each costs more than all that the shim may.
 HEAVY = {
@@ -27,7 +28,12 @@ HEAVY = {
 
 TRACKED = {"WANDB_PROJECT": "p", "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
 RANK_1 = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
+RANK_1_OF_SRUN = {
+    **{"SLURM_JOB_ID": "5", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4"},
+    "SLURM_LOCALID": "1",
+}
 BELOW_AN_OWNER = {"WANDB_SHIM_OWNED_BY": "1@"}
+BELOW_AN_OWNER_IN_A_JOB = {"WANDB_SHIM_OWNED_BY": "1@SLURM_JOB_ID=5", "SLURM_JOB_ID": "5"}
 
 # Processes that own no run: the words after the interpreter, and variables beside TRACKED.
 PROCESSES: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
@@ -36,7 +42,9 @@ PROCESSES: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
     "rank 1 of 4, as a module": (("-m", "train"), RANK_1),
     "a console script": (("{bin}/pip", "--version"), {}),
     "the agent of torchrun": (("{bin}/torchrun", "--nproc-per-node", "2", "train.py"), {}),
+    "rank 1 of 4 of srun": (("train.py",), RANK_1_OF_SRUN),
     "a script below the owner": (("train.py",), BELOW_AN_OWNER),
+    "a script below the owner, in a scheduler's job": (("train.py",), BELOW_AN_OWNER_IN_A_JOB),
 }
 
 
@@ -44,6 +52,7 @@ PROCESSES: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
 class Sides:
     """The same program without the shim and with it: two interpreters, and variables that only the second gets."""
 
+    door: str
     plain: Path
     shim: Path
     plain_environ: Mapping[str, str]
@@ -68,13 +77,15 @@ def environ(clean_environment: dict[str, str]) -> dict[str, str]:
 @pytest.fixture(params=["stdlib", "PYTHONPATH", ".pth"])
 def sides(request: pytest.FixtureRequest, baked: places.Baked, tmp_path: Path) -> Sides:
     if request.param == "stdlib":
-        return Sides(baked.plain, baked.python, {}, {})
+        return Sides("stdlib", baked.plain, baked.python, {}, {})
     if request.param == "PYTHONPATH":
         # Any directory there costs file calls at each import, whoever put it there, and for whatever reason.
         empty = tmp_path / "empty"
         empty.mkdir()
-        return Sides(baked.plain, baked.plain, {"PYTHONPATH": str(empty)}, {"PYTHONPATH": str(baked.home)})
-    return Sides(baked.venv_plain, baked.venv_door, {}, {})
+        return Sides(
+            "PYTHONPATH", baked.plain, baked.plain, {"PYTHONPATH": str(empty)}, {"PYTHONPATH": str(baked.home)}
+        )
+    return Sides(".pth", baked.venv_plain, baked.venv_door, {}, {})
 
 
 def start(python: Path, process: str, environ: Mapping[str, str], scratch: Path) -> counting.Start:
@@ -100,7 +111,7 @@ def test_a_process_that_owns_no_run_pays_next_to_nothing(
     assert "_wandb_shim" in added
     assert not added & HEAVY
     assert len(shim.modules) - len(plain.modules) <= MODULES, added
-    assert more_calls <= FILE_CALLS
+    assert more_calls <= FILE_CALLS[sides.door]
     assert (shim.threads, shim.output) == (plain.threads, "")
 
 

@@ -58,10 +58,10 @@ def hooked_door(shim_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     home = tmp_path_factory.mktemp("hooked") / "wandb-shim"
     shutil.copytree(shim_home, home)
     table = "".join(f"    {name!r}: 'patches.{patch}',\n" for name, patch in HOOKS.items())
-    bootstrap = home / "shim" / "bootstrap.py"
-    source = bootstrap.read_text()
+    file = home / "sitecustomize.py"
+    source = file.read_text()
     assert source.count("HOOKS = {\n") == 1
-    bootstrap.write_text(source.replace("HOOKS = {\n", "HOOKS = {\n" + table))
+    file.write_text(source.replace("HOOKS = {\n", "HOOKS = {\n" + table))
     (home / "shim" / "patches" / "seen.py").write_text(SEEN)
     (home / "shim" / "patches" / "bad.py").write_text(BAD)
     door = home.with_name("door")

@@ -18,7 +18,11 @@ from tests import interpreters
 from tests.benchmarks import places
 from tests.environments import REPOSITORY, borrowing_environment
 
-STARTED = "import sys; print('_wandb_shim' in sys.modules)"
+STARTED = """\
+import sys
+from importlib.util import find_spec
+print("_wandb_shim" in sys.modules and find_spec("_wandb_shim.hooks") is not None)
+"""
 
 
 @pytest.fixture(scope="session")

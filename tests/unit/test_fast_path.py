@@ -1,0 +1,93 @@
+"""What sitecustomize.py decides without the tables is what the tables would say."""
+
+from __future__ import annotations
+
+import os
+import random
+import runpy
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shim import process
+from shim.install import SOURCE
+
+BIN = os.path.dirname(sys.executable)
+
+
+@pytest.fixture(scope="module")
+def cannot_own() -> Callable[..., bool]:
+    """The function of a door that does not start: this process has been started already, as far as it knows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "_wandb_shim", types.ModuleType("_wandb_shim"))
+        found: Callable[..., bool] = runpy.run_path(str(SOURCE / "sitecustomize.py"), run_name="door")["cannot_own"]
+        return found
+
+
+def decide(argv: list[str], environ: dict[str, str]) -> process.Decision:
+    return process.decide(
+        argv, environ, pid=os.getpid(), bin_directories=(BIN,), is_bin=lambda place: Path(place, "python3").exists()
+    )
+
+
+NUMBERS = ("", "0", "1", "2", "3", "7", "x", "-1", "4294967291")
+VARIABLES: dict[str, Sequence[str]] = {
+    "WANDB_SHIM_OWNED_BY": ("", "1@", f"{os.getpid()}@", "1@SLURM_JOB_ID=5", "1@SKYPILOT_TASK_ID=t"),
+    "WANDB_SHIM_INIT": ("", "always", "off", "defer", "nonsense"),
+    "WANDB_SHIM_OWNER": ("", "first", "last", "auto", "1", "nonsense"),
+    "WANDB_SHIM_NODES": ("", "on", "off"),
+    "WANDB_MODE": ("", "disabled", "offline"),
+    "SLURM_JOB_ID": ("", "5", "6"),
+    "SKYPILOT_TASK_ID": ("", "t"),
+    **{name: NUMBERS for row in process.RANK_SOURCES for name in row[1:] if name},
+}
+COMMAND_LINES = (
+    *(["python"], ["python", "train.py"], ["python", "-c", "1"], ["python", "-m", "train"], ["python", "-i"]),
+    *(["python", f"{BIN}/pip"], ["python", f"{BIN}/torchrun", "train.py"], ["python", f"{BIN}/train.py"]),
+    *(["python", "-u", "train.py"], ["python", f"{BIN}/../x"], ["python", "-c", "from multiprocessing"]),
+)
+
+
+def test_whoever_leaves_at_once_would_not_have_got_a_run(cannot_own: Callable[..., bool]) -> None:
+    dice = random.Random(0)
+    left = 0
+    for _ in range(20000):
+        names = dice.sample(sorted(VARIABLES), dice.randrange(9))
+        environ = {"WANDB_PROJECT": "p", **{name: dice.choice(VARIABLES[name]) for name in names}}
+        argv = dice.choice(COMMAND_LINES)
+        if cannot_own(environ.get, argv):
+            left += 1
+            decision = decide(argv, environ)
+            assert True not in (decision.owner, decision.depends, decision.joins), (argv, environ, decision.rule)
+    assert left > 2000
+
+
+LEAVE: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "a command": (["python", "-c", "1"], {}),
+    "a console script": (["python", f"{BIN}/pip", "install"], {}),
+    "below an owner": (["python", "train.py"], {"WANDB_SHIM_OWNED_BY": "1@"}),
+    "below an owner in a job of Slurm's": (
+        ["python", "train.py"],
+        {"WANDB_SHIM_OWNED_BY": "1@SLURM_JOB_ID=5", "SLURM_JOB_ID": "5"},
+    ),
+    "rank 1 of torchrun": (["python", "-u", "train.py"], {"RANK": "1", "WORLD_SIZE": "4"}),
+    "rank 1 of srun": (
+        ["python", "train.py"],
+        {"SLURM_JOB_ID": "5", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_ID": "0"},
+    ),
+    "rank 1 of srun with PMI": (["python", "train.py"], {"PMI_RANK": "1", "PMI_SIZE": "4"}),
+    "rank 1 of mpirun": (
+        ["python", "train.py"],
+        {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEAVE)
+def test_most_processes_leave_without_the_tables(case: str, cannot_own: Callable[..., bool]) -> None:
+    argv, environ = LEAVE[case]
+    assert cannot_own(environ.get, argv)
