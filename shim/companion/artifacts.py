@@ -48,11 +48,16 @@ class Committer:
         self._logged = False
         self._changed = threading.Condition()
         self._liveness = Liveness()
+        self._prepared = threading.Event()
         self._open = threading.Event()
         self._to_look_at: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._to_tell: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        for queue, first in ((self._to_look_at, None), (self._to_tell, self._open)):
+        for queue, first in ((self._to_look_at, self._prepared), (self._to_tell, self._open)):
             threading.Thread(target=_work, args=(queue, first), name="artifacts", daemon=True).start()
+
+    def prepare(self) -> None:
+        """Wandb has been imported: files can be looked at, though no run is open yet."""
+        self._prepared.set()
 
     def begin(self, run: Any) -> None:
         """The run that they are logged to is open."""
@@ -63,6 +68,8 @@ class Committer:
         """Take what a patch in the script's process tells (script/checkpoints.py)."""
         what, run = message["tell"], message.get("run")
         if what == "saved":
+            if message.get("place"):
+                self._to_tell.put(functools.partial(self._note_place, message["place"], run))
             self.commit(Checkpoint.from_dict(message["checkpoint"]), run)
         elif what == "loaded":
             self.use(message["name"], Checkpoint.from_dict(message["checkpoint"]), run)
@@ -161,7 +168,6 @@ class Committer:
     def _look(self, checkpoint: Checkpoint, run: str | None) -> None:
         try:
             state = state_of(checkpoint.path)
-            self._open.wait()  # wandb is not imported before
             artifact = make_artifact(checkpoint, state)
         except Exception as error:  # the next one is to be looked at, too
             self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
@@ -183,6 +189,14 @@ class Committer:
             self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
         else:
             self._done(checkpoint.key)
+
+    def _note_place(self, file: str, run_id: str | None) -> None:
+        try:
+            run = self._run_of(run_id)
+            with open(file, "w", encoding="utf-8") as noted:
+                noted.write(f"{run.entity or ''}/{run.project or ''}")
+        except Exception as error:
+            log.warn(f"a job that loads from here looks for the artifact in its own project: {_named(error)}")
 
     def _use(self, name: str, loaded: Checkpoint | None, run_id: str | None) -> None:
         problem = ""
@@ -233,9 +247,8 @@ class Committer:
             self._changed.notify_all()
 
 
-def _work(queue: SimpleQueue[Callable[[], None]], first: threading.Event | None) -> None:
-    if first is not None:
-        first.wait()
+def _work(queue: SimpleQueue[Callable[[], None]], first: threading.Event) -> None:
+    first.wait()
     while True:
         queue.get()()
 

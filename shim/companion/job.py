@@ -74,11 +74,13 @@ class Job:
             Exception: as wandb does.
         """
         joins = self._hello["joins"]
+        wandb = opening.import_wandb(self._hello)
+        self._committer.prepare()
         if not self._hello["opens"]:
-            self._opened = opening.attach_to_own_run(self._hello)
+            self._opened = opening.attach_to_own_run(wandb, self._hello)
             self._finished = True  # its end is the script's
             return self._committer.begin(self._opened.run)
-        opened = opening.join_run(self._hello) if joins else opening.open_run(self._hello)
+        opened = (opening.join_run if joins else opening.open_run)(wandb, self._hello)
         self._opened = opened
         self._service = os.environ.pop(environment.SERVICE, "")
         self._open_at = time.monotonic()

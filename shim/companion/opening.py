@@ -93,6 +93,7 @@ def import_wandb(hello: dict[str, Any]) -> ModuleType:
     directory = path[0] if hello["hides"] and path else None
     if directory is not None and _offers_another_wandb(directory, hello["file"] or ""):
         raise NoRunError("the job is not tracked: beside its script lies a wandb of its own")
+    _prepare()
     impersonate(hello)
     _run_path_files()
     sys.path[:] = path[1:] if directory is not None else path
@@ -140,15 +141,13 @@ def _offers_another_wandb(directory: str, script: str) -> bool:
     return os.path.isfile(place + ".py") or os.path.isfile(os.path.join(place, "__init__.py"))
 
 
-def open_run(hello: dict[str, Any]) -> Opened:
+def open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
     """Open the run that the environment describes.
 
     Raises:
         NoRunError: there is none to be had.
         Exception: whatever wandb raises, also offline.
     """
-    _prepare()
-    wandb = import_wandb(hello)
     resumable = _id_to_resume(wandb)
     before = global_settings(wandb)
     # Before the look: the script may be about to log in, and whether it has brought a key is asked later.
@@ -171,14 +170,12 @@ def open_run(hello: dict[str, Any]) -> Opened:
     return Opened(wandb, run, outlook, before, resumable, known, claim)
 
 
-def join_run(hello: dict[str, Any]) -> Opened:
+def join_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
     """Join the run of another node, for this one's machine.
 
     Raises:
         NoRunError: it cannot be joined.
     """
-    _prepare()
-    wandb = import_wandb(hello)
     before = global_settings(wandb)
     key, outlook = _outlook(wandb)
     reason = nodes.obstacle(wandb, os.environ, hello["orig_argv"][1:]) or outlook.reason
@@ -190,15 +187,13 @@ def join_run(hello: dict[str, Any]) -> Opened:
     return Opened(wandb, run, outlook, before)
 
 
-def attach_to_own_run(hello: dict[str, Any]) -> Opened:
+def attach_to_own_run(wandb: Any, hello: dict[str, Any]) -> Opened:
     """Join the run that the script has opened itself, to log its checkpoints there.
 
     Raises:
-        NoRunError: there is no wandb.
         Exception: as wandb does.
     """
     token, run_id = hello["service"].split("\0")
-    wandb = import_wandb(hello)
     os.environ[environment.SERVICE] = token
     run = wandb._attach(run_id)
     return Opened(wandb, run, preflight.Outlook(online=not run.offline), {})

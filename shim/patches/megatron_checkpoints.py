@@ -106,8 +106,8 @@ def _called(
 def _saved(path: str, save_dir: str, iteration: int) -> None:
     if os.path.exists(path):  # a local, non-persistent checkpoint of 0.3.0 is not on disk
         checkpoints.settle()  # `most_recent_k` deletes older ones as soon as this returns
-        checkpoints.saved(_checkpoint(path, save_dir, iteration))
-        _note_project(os.path.join(save_dir, TRACKER))
+        tracker = os.path.abspath(os.path.join(save_dir, TRACKER))
+        checkpoints.saved(_checkpoint(path, save_dir, iteration), place_noted_in=tracker)
 
 
 def _loaded(path: str, load_dir: str) -> None:
@@ -129,15 +129,6 @@ def _checkpoint(path: str, directory: str, iteration: int) -> Checkpoint:
     found = _STEP.search(path)
     step = int(found[1]) if found else iteration
     return Checkpoint(path, Path(os.path.abspath(directory)).stem, step, "iteration", (Path(path).stem,))
-
-
-def _note_project(tracker: str) -> None:
-    place = checkpoints.place()
-    try:
-        if place is not None:
-            Path(tracker).write_text("/".join(part or "" for part in place), encoding="utf-8")
-    except OSError as error:
-        log.warn(f"a job that loads from here looks for the artifact in its own project: {error}")
 
 
 def _read(path: str) -> str:

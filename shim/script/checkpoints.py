@@ -7,7 +7,6 @@ that joins that one.
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -26,16 +25,6 @@ _last_save = 0.0
 def has_run() -> bool:
     """Whether checkpoints of this process have a run to belong to."""
     return _way() is not None
-
-
-def place() -> tuple[str, str] | None:
-    """Entity and project of that run; None where it is not known."""
-    run = getattr(sys.modules.get("wandb"), "run", None)
-    if run is not None and not getattr(run, "disabled", False):
-        return run.entity, run.project
-    way = _way()
-    facts = way.ask({"ask": "facts"}, 60.0) if way is not None else None
-    return (facts["entity"], facts["project"]) if facts and facts.get("run") else None
 
 
 def tell(message: dict[str, Any]) -> bool:
@@ -60,10 +49,15 @@ def settle() -> None:
         way.ask({"ask": "settle", "frames": way.sent}, _SETTLE_BOUND)
 
 
-def saved(checkpoint: Checkpoint) -> None:
-    """A checkpoint is complete: it becomes an artifact of the run."""
+def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
+    """A checkpoint is complete: it becomes an artifact of the run.
+
+    Args:
+        checkpoint: What was saved.
+        place_noted_in: A file that is to say in which project, as "entity/project"; none where it is empty.
+    """
     global _last_save
-    if tell({"tell": "saved", "checkpoint": checkpoint.to_dict()}):
+    if tell({"tell": "saved", "checkpoint": checkpoint.to_dict(), "place": place_noted_in}):
         _last_save = time.monotonic()
     else:
         log.warn(f"{checkpoint.path} is not in W&B: the run's companion is gone; the next start of this job logs it")

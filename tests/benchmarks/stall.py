@@ -35,8 +35,11 @@ if wait:  # the original, which returns before the artifact is committed, and th
     log_artifact = run.log_artifact
     run.log_artifact = lambda artifact, **kwargs: log_artifact(artifact, **kwargs).wait()
 
+companion = sys.modules["_wandb_shim.script.channel"].current() if not wait else None
+if companion:  # no job saves before its run is open
+    companion.ask({"ask": "facts"}, 60)
+
 def outstanding():
-    companion = sys.modules["_wandb_shim.script.channel"].current()
     rows = companion.ask({"ask": "status"}, 60)["checkpoints"]
     return len(rows) < step or any(row["state"] != "committed" for row in rows)
 
