@@ -189,19 +189,19 @@ import os
 import wandb
 run = wandb.init()
 artifact = wandb.Artifact("model", type="model")
-for number in range(40):
+for number in range(2):
     with artifact.new_file(str(number), "wb") as file:
-        file.write(os.urandom(1 << 18))
+        file.write(os.urandom(1 << 25))
 run.log_artifact(artifact)
 """
 
 
 def impatient(job: Job, directory: Path, progress: int) -> Job:
-    """The same job with a shim whose companion waits for three seconds, and takes so many bytes for progress."""
+    """The same job with a shim whose companion waits for five seconds, and takes so many bytes for progress."""
     home = directory / "impatient"
     shutil.copytree(job.home, home)
     ending = home / "shim" / "companion" / "ending.py"
-    text = ending.read_text().replace("FINISH_BOUND = 600.0", "FINISH_BOUND = 3.0")
+    text = ending.read_text().replace("FINISH_BOUND = 600.0", "FINISH_BOUND = 5.0")
     ending.write_text(text.replace("PROGRESS = 1 << 20", f"PROGRESS = {progress}"))
     return replace(job, home=home)
 
@@ -210,7 +210,7 @@ def impatient(job: Job, directory: Path, progress: int) -> Job:
 def test_the_end_waits_for_a_long_upload_as_long_as_it_gets_on(
     job: Job, tmp_path: Path, progress: int, committed: bool
 ) -> None:
-    job.server.set_fault(Fault("slow", match="^/storage/artifacts", seconds=2))
+    job.server.set_fault(Fault("sip", match="^/storage/artifacts", seconds=0.06))
     job.write("train.py", UPLOADS)
     done = impatient(job, tmp_path, progress).run(python_of("wandb-3.12"), "train.py")
     assert ("giving up" in done.stderr) is not committed, done.stderr

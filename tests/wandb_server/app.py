@@ -74,7 +74,10 @@ class Api:
         """Wrap a handler: read the body, meet the faults, log the request, turn errors into answers."""
 
         async def handle(request: Request) -> Response:
-            body = await request.body()
+            pause, body = self.faults.pause(request.url.path), b""
+            async for piece in request.stream():
+                body += piece
+                await asyncio.sleep(pause)
             encoding = request.headers.get("content-encoding", "identity")
             if encoding == "gzip":
                 body = gzip.decompress(body)
