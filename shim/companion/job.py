@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import environment, log
+from ..script import attached
 from . import claims, ending, opening, server
 from .artifacts import Committer
 from .console import Console
@@ -173,7 +174,8 @@ class Job:
         """Give the run to the script, or to the first of its children that asks."""
         facts = self._facts(message)
         child = message["pid"] != self.script.pid
-        if facts["run"] is None or (child and self._asked_by not in (0, message["pid"])):
+        late = child and self._is_alone()  # the job is over; what outlives it is no part of it
+        if facts["run"] is None or late or (child and self._asked_by not in (0, message["pid"])):
             return {**facts, "run": None}
         self._asked_by = message["pid"]
         assert self._opened is not None
@@ -188,6 +190,8 @@ class Job:
         """The script, or a child that has the run, is about to finish it: everything else has to be in it by then."""
         self._console.wait_for(message.get("frames", 0), _CONSOLE_BOUND)
         self._console.close()  # wandb's own last words are not in a run; 0.19 even fails at output that comes late
+        if self._opened is not None:
+            attached.flush(self._opened.run)  # what comes by the script's own way does not overtake it then
         return self._drain(message)
 
     def _settle(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ BREAKS = (
     Break(
         "a checkpoint's files are looked at without waiting for the server",
         "shim/companion/artifacts.py",
-        "for queue, first in ((self._to_look_at, None), (self._to_tell, self._open)):",
-        "self._to_tell = self._to_look_at\n        for queue, first in ((self._to_look_at, None),):",
+        "for queue, first in ((self._to_look_at, self._prepared), (self._to_tell, self._open)):",
+        "self._to_tell = self._to_look_at\n        for queue, first in ((self._to_look_at, self._open),):",
         "tests/integration/test_megatron_bridge.py::test_a_slow_server_does_not_hold_up_training",
     ),
     Break(
@@ -50,8 +50,8 @@ BREAKS = (
     Break(
         "a checkpoint's project is in Megatron's tracker file",
         "shim/patches/megatron_checkpoints.py",
-        "        _note_project(os.path.join(save_dir, TRACKER))\n",
-        "",
+        "place_noted_in=tracker",
+        'place_noted_in=""',
         "tests/integration/test_megatron_bridge.py::test_the_run_is_found_with_and_without_a_writer",
     ),
     Break(

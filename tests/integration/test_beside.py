@@ -32,7 +32,7 @@ def test_a_child_that_outlives_the_job_has_a_run_of_its_own(job: Job, release: s
     job.write("train.py", DAEMON)
     done = job.run(python_of(release), "train.py")
     assert "logged" in done.stdout, done.stderr
-    of_job, of_child = job.server.runs
+    of_child, of_job = sorted(job.server.runs, key=lambda run: run.display_name != "daemon")
     assert (of_job.state, of_child.display_name, of_child.state) == ("finished", "daemon", "finished")
     assert [row["x"] for row in of_child.history] == [1]
 
@@ -153,7 +153,7 @@ def test_the_id_of_a_program_that_replaced_itself_is_not_that_of_what_it_starts(
     job.write("train.py", REPLACES_ITSELF)
     job.write("evaluate.py", "import wandb\nwandb.init(name='evaluation').log({'x': 1})\n")
     job.run(python_of("wandb-3.12"), "train.py")
-    of_job, of_other = job.server.runs
+    of_other, of_job = sorted(job.server.runs, key=lambda run: run.display_name != "evaluation")
     assert (of_job.state, of_other.display_name, of_other.state) == ("finished", "evaluation", "finished")
 
 
