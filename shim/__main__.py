@@ -1,4 +1,4 @@
-"""`python -m shim install | uninstall | doctor | explain | status | variables`."""
+"""`python -m shim install | uninstall | doctor | explain | run | status | variables`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from . import doctor, environment, install, interpreters
+from . import doctor, environment, init, install, interpreters
 from .companion import registry
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 is success, 1 a finding that a job would not be tracked, 2 wrong usage."""
+    """Run one command; 0 is success, 1 a finding that a job would not be tracked, 2 wrong usage; `run` has its own."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -50,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="for programs")
     command.add_argument("command", nargs="+", metavar="-- COMMAND", help="e.g. -- torchrun train.py --lr 1")
     command.set_defaults(run=_explain)
+
+    command = commands.add_parser(
+        "run", help="run a command as a container's init, which waits for its run to be finished"
+    )
+    command.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="e.g. -- torchrun train.py --lr 1"
+    )
+    command.set_defaults(run=_run)
 
     command = commands.add_parser("status", help="say which runs are open here, and what became of their checkpoints")
     command.add_argument("--json", action="store_true", help="for programs")
@@ -96,6 +104,14 @@ def _explain(options: argparse.Namespace) -> int:
     else:
         print(f"{'owns the run' if found['owner'] else 'opens no run'}: {found['role']}: {found['rule']}")
     return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    command = options.command[options.command[:1] == ["--"] :]
+    if not command:
+        print("wandb-shim: run needs a command: python -m shim run -- COMMAND", file=sys.stderr)
+        return 2
+    return init.run(command, os.environ)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -69,7 +69,7 @@ def baked_image(suite: str = "bookworm", *, wandb: bool = True) -> str:
     return name
 
 
-def bake(base: str, name: str, *, wandb: bool, strict: bool | None = None) -> None:
+def bake(base: str, name: str, *, wandb: bool, strict: bool | None = None, init: bool = False) -> None:
     """Run docker/image, as `make image` does.
 
     Args:
@@ -77,12 +77,13 @@ def bake(base: str, name: str, *, wandb: bool, strict: bool | None = None) -> No
         name: Of the new one.
         wandb: Whether to install it.
         strict: Whether an image that would not track is an error; where wandb is installed, when None.
+        init: Whether the shim is to be the init of the image's containers.
 
     Raises:
         RuntimeError: With what the build printed.
     """
     options = [] if (wandb if strict is None else strict) else ["--build-arg", "DOCTOR="]
-    environ = {"WHEELS": str(wheels())} if wandb else {}
+    environ = {**({"WHEELS": str(wheels())} if wandb else {}), **({"INIT": "1"} if init else {})}
     _run([REPOSITORY / "docker" / "image", base, name, *options], environ)
 
 

@@ -60,7 +60,7 @@ def test_nothing_but_the_shim_and_its_doors_is_left_in_the_image(tmp_path: Path)
     assert f"usr/lib/python3.11/{kept}.py" in added
     assert files["base"] - files["baked"] == set()
     home = {name.split("/")[2] for name in files["baked"] if name.startswith("opt/wandb-shim/")}
-    assert home == {"shim", "vendor", "sitecustomize.py", "doors.json", "__pycache__"}
+    assert home == {"shim", "vendor", "sitecustomize.py", "doors.json", "run", "__pycache__"}
 
 
 def test_no_key_is_in_the_image_or_its_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 
 import pytest
 import uv
@@ -94,18 +95,29 @@ def test_ddtrace_of_the_image_and_debians_own_sitecustomize_still_run(
     assert job.only_run()["state"] == "finished"
 
 
-@pytest.mark.parametrize("options", [(), ("--init",)], ids=["as PID 1", "under tini"])
-def test_docker_stop_ends_the_run_with_143(job: ContainerJob, baked: str, options: Sequence[str]) -> None:
+# Options of `docker run`, and words in front of the command.
+INITS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "none": ((), ()),
+    "the shim": ((), ("/opt/wandb-shim/run",)),
+    "tini": (("--init",), ()),
+    "the shim under tini": (("--init",), ("/opt/wandb-shim/run",)),
+}
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_docker_stop_ends_the_run_with_143(job: ContainerJob, baked: str, init: str) -> None:
+    options, front = INITS[init]
     job.write("train.py", "import os, time\nprint('started', os.getpid(), flush=True)\ntime.sleep(300)\n")
     name = f"wandb-shim-test-{job.project}"
     try:
-        run_docker("run", "--detach", "--name", name, *job.options(), *options, baked, "python3", "train.py")
+        run_docker("run", "--detach", "--name", name, *job.options(), *options, baked, *front, "python3", "train.py")
         deadline = time.monotonic() + 120
         while "started" not in run_docker("logs", name).stdout:
             assert time.monotonic() < deadline, run_docker("logs", name).stderr
             time.sleep(0.2)
-        if options:  # an init that ends at once leaves a companion no time: what was sent until then is what there is
-            time.sleep(5)
+        while not job.cluster.runs(job.project):
+            assert time.monotonic() < deadline, run_docker("logs", name).stderr
+            time.sleep(0.2)
         start = time.monotonic()
         run_docker("stop", "--time", "30", name)
         took = time.monotonic() - start
@@ -115,8 +127,9 @@ def test_docker_stop_ends_the_run_with_143(job: ContainerJob, baked: str, option
     assert status == "143"
     assert took < 25
     run = job.only_run()
-    assert options or (run["state"], run["exit_code"]) == ("failed", 143)
-    assert run["console_text"].startswith("started")
+    if init != "tini":  # which ends at once with its child, and so leaves a companion no time
+        assert (run["state"], run["exit_code"]) == ("failed", 143)
+        assert run["console_text"].startswith("started")
 
 
 def test_the_images_own_user_stays(baked: str, job: ContainerJob) -> None:
@@ -133,3 +146,40 @@ def test_the_images_own_user_stays(baked: str, job: ContainerJob) -> None:
         run_docker("rm", "--force", made, check=False)
         run_docker("rmi", image, base, check=False)
     assert done.stdout == "4242 True\n"
+
+
+# What NVIDIA's images start their command with: a shell script that prints a banner and gives way to it.
+BANNER = "#!/bin/bash\necho 'a banner'\nexec \"$@\"\n"
+
+
+@pytest.fixture(scope="module")
+def with_init(baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image with an entrypoint and a command of its own, and the shim as its init."""
+    script = tmp_path_factory.mktemp("entrypoint") / "nvidia_entrypoint.sh"
+    script.write_text(BANNER)
+    script.chmod(0o755)
+    base = f"wandb-shim-test-entrypoint:{uuid.uuid4().hex[:12]}"
+    made = run_docker("create", baked).stdout.strip()
+    try:
+        run_docker("cp", script, f"{made}:/opt/nvidia_entrypoint.sh")
+        changes = ('ENTRYPOINT ["/opt/nvidia_entrypoint.sh"]', 'CMD ["echo", "the command of the image"]')
+        run_docker("commit", *(word for change in changes for word in ("--change", change)), made, base)
+        containers.bake(base, f"{base}-baked", wandb=False, strict=True, init=True)
+        yield f"{base}-baked"
+    finally:
+        run_docker("rm", "--force", made, check=False)
+        run_docker("rmi", f"{base}-baked", base, check=False)
+
+
+def test_the_shim_as_init_keeps_the_entrypoint_and_the_command_of_the_image(with_init: str) -> None:
+    assert run_docker("run", "--rm", with_init).stdout == "a banner\nthe command of the image\n"
+
+
+@pytest.mark.parametrize("end", ["os._exit(5)", "os.kill(os.getpid(), 15)"])
+def test_with_the_shim_as_init_an_end_without_a_word_is_recorded(job: ContainerJob, with_init: str, end: str) -> None:
+    job.write("train.py", f"import os\nprint('trained', flush=True)\n{end}\n")
+    done = job.run(with_init, "python3", "train.py", check=False)
+    code = 5 if "exit" in end else 143
+    assert (done.returncode, done.stdout) == (code, "a banner\ntrained\n")
+    run = job.only_run()
+    assert (run["state"], run["exit_code"], run["console_text"].strip()) == ("failed", code, "trained")
