@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test break bench image lint format environments tools clean
+.PHONY: help demo test matrix break bench image lint format environments tools clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ demo: $(READY)  ## Track an unmodified training script, without an account: what
 test: tools lint environments  ## Lint, type-check and run all tests, with a Docker engine for as long
 	@echo "== tests"
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
+
+matrix: tools environments  ## Run on every Python what `make test` runs on one of them in turn
+	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m pytest -n $(WORKERS) tests/integration/test_programs.py
 
 break: $(READY)  ## Take one rule out of the code at a time, and see a test fail
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.break_it
