@@ -221,6 +221,7 @@ class Job:
                 opened.run.finish()
                 if not self._committer.has_logged() and not self._asked_by and not opened.run.resumed:
                     _remove(opened)
+                self._asked_by = message["pid"]  # wandb's last words on the run that follows are for the script
         return {"service": self._service}
 
     def _teardown(self, message: dict[str, Any]) -> dict[str, Any]:

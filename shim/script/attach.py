@@ -27,8 +27,9 @@ _BOUND = 900.0
 # Arguments that name another run than the one that is open.
 ANOTHER_RUN = ("id", "resume", "fork_from", "resume_from")
 
-# The job's run in this process, once the script has asked for it.
+# The job's run in this process, once the script has asked for it, and its name before that.
 _run: Any = None
+_first_name: str | None = None
 # Runs of the script's own whose end waits for their checkpoints.
 _waiting: set[str] = set()
 # Whether the job's run is over for this process: finished, given way, or never had.
@@ -106,6 +107,7 @@ def _service() -> str:
     """Where wandb's service is that this process shares with its companion; "" where it is to start its own."""
     way = channel.current()
     answer = way.ask({"ask": "service"}, _BOUND) if way is not None else None
+    _flush_at_the_end()
     return answer["service"] if answer else ""
 
 
@@ -142,7 +144,7 @@ def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...]
 
 
 def _attach(wandb: ModuleType, way: channel.Channel, wanted: dict[str, Any]) -> Any | None:
-    global _run
+    global _run, _first_name
     answer = way.ask({"ask": "attach"}, _BOUND)
     if not answer or not answer.get("run") or answer["version"] != wandb.__version__:
         return None
@@ -151,16 +153,20 @@ def _attach(wandb: ModuleType, way: channel.Channel, wanted: dict[str, Any]) -> 
     except Exception as error:
         log.warn(f"the script's wandb could not join the job's run: {type(error).__name__}: {error}")
         return None
-    _run = run
+    _run, _first_name = run, run.name
     if wanted.get("reinit") == "create_new":
         attached.unbind(wandb)
     attached.before_finish(run, _before_finish, _after_finish)
     if start.console is not None:
         start.console.follow_replaced(sys.stdout, 0)
         start.console.follow_replaced(sys.stderr, 1)
+    _flush_at_the_end()
+    return run
+
+
+def _flush_at_the_end() -> None:
     if _flush not in end.before:
         end.before.append(_flush)
-    return run
 
 
 def _flush() -> None:
@@ -174,7 +180,12 @@ def last_words(words: str) -> str:
     settings = getattr(_run, "_settings", None)
     if getattr(settings, "silent", False):
         return ""
-    return words
+    name = getattr(settings, "run_name", None)
+    if not name or not _first_name or name == _first_name:
+        return words
+    # Up to 0.25 the service knows the run by the name that it was opened with.
+    lines = words.splitlines(keepends=True)
+    return "".join(line.replace(_first_name, name) if "View run" in line else line for line in lines)
 
 
 # Called before the script finishes the job's run: what is to be waited for, bounded, that is on its way into it.
@@ -235,7 +246,7 @@ def _teardown(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, 
             start.console.flush()
         answer = way.ask({"ask": "teardown", "code": code, "frames": way.flush(10.0)}, _BOUND)
         if answer and answer.get("stdout") and sys.stdout is not None:
-            sys.stdout.write(answer["stdout"])
+            sys.stdout.write(last_words(answer["stdout"]))
         _leave()
     attached.disconnect(wandb)
     return original(*args, **kwargs)

@@ -152,6 +152,7 @@ def _sharing(original: Callable[[], Any], service: Callable[[], str]) -> Callabl
         if not found:
             return original()
         os.environ[environment.SERVICE] = found
+        _hide_notice_of_shared_service()
         try:
             return original()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,42 @@ def test_another_rank_gets_no_run(job: Job) -> None:
     job.write("train.py", HEAD + script)
     job.run(python_of("wandb-3.12"), "train.py", environ={"RANK": "1", "WORLD_SIZE": "2"})
     assert not job.server.runs
+
+
+# Programs whose own calls mean what they mean to wandb, and what they print is what wandb prints.
+OF_THEIR_OWN = {
+    "another server": "import os\nos.environ['WANDB_BASE_URL'] = os.environ['GOOD']\nimport wandb\n"
+    "run = wandb.init(config={'a': 1})\nprint('offline', run.offline)\n",
+    "a second init": "import wandb\nwandb.init(name='mine', group='g1', config={'lr': 1})\n"
+    "again = wandb.init(name='library', group='lib', config={'lr': 2, 'lib': 1})\n"
+    "print(again.name, dict(again.config))\n",
+    "two runs": "import wandb\nwandb.init(name='one').finish()\nwandb.init(name='two').finish()\n",
+    "the directory removed": "import shutil, wandb\nrun = wandb.init(name='mine')\nrun.log({'x': 1})\nrun.finish()\n"
+    "shutil.rmtree('wandb')\nprint('gone')\n",
+}
+_OF_EACH_RUN = re.compile(r"run-\d+_\d+-\w+|runs/\w+|quiet-run-\d+|\d+ W&B file")
+
+
+def words(text: str) -> list[str]:
+    """What wandb and the script say, without what differs from run to run, and what comes only at times."""
+    lines = _OF_EACH_RUN.sub("", text).splitlines()
+    passing = ("wandb-shim: ", "wandb: [wandb.login()]", "wandb: Currently logged in", "wandb: updating run metadata")
+    return [line for line in lines if not line.startswith(passing)]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("program", OF_THEIR_OWN)
+def test_what_wandb_prints_of_a_scripts_own_runs_is_what_it_prints_natively(
+    job: Job, release: str, program: str
+) -> None:
+    job.write("train.py", OF_THEIR_OWN[program])
+    environ = {"GOOD": job.environ["WANDB_BASE_URL"]}
+    if program == "another server":
+        environ["WANDB_BASE_URL"] = "http://127.0.0.1:9"
+    seen = []
+    for shim in (False, True):
+        before = len(job.server.runs)
+        done = job.run(python_of(release), "train.py", shim=shim, environ=environ)
+        runs = [(run.display_name.partition("-")[0], configured(run), run.state) for run in job.server.runs[before:]]
+        seen.append((words(done.stdout), words(done.stderr), runs))
+    assert seen[1] == seen[0]
