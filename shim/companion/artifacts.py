@@ -62,6 +62,7 @@ class Committer:
     def begin(self, run: Any) -> None:
         """The run that they are logged to is open."""
         self._run = run
+        self._prepared.set()
         self._open.set()
 
     def take(self, message: dict[str, Any]) -> None:

@@ -36,12 +36,16 @@ class Watchdog:
     Args:
         directory: Of the run, for the line that says so.
         alone: Tells whether the script is gone by now, and nobody waits.
+
+    Attributes:
+        gave_up: Whether it has; then the end fails for a reason that was told.
     """
 
     def __init__(self, directory: str, alone: Callable[[], bool]) -> None:
         self._directory = directory
         self._alone = alone
         self._over = threading.Event()
+        self.gave_up = False
 
     def __enter__(self) -> Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -58,6 +62,7 @@ class Watchdog:
                 since, written = time.monotonic(), now
             elif time.monotonic() - since > self._bound():
                 log.warn(f"W&B takes no data any more: giving up; {sync_hint(self._directory)}")
+                self.gave_up = True
                 services.end()
                 return
 

@@ -264,14 +264,16 @@ class Job:
             if not self._service:  # torn down by the script, or never of this process
                 return ""
             words = ""
+            watchdog = ending.Watchdog(directory, self._is_alone)
             try:
-                with ending.Watchdog(directory, self._is_alone):
+                with watchdog:
                     if not self._asked_by and not self._finished:
                         opened.run._settings.silent = True
                         opened.run.finish(exit_code=code)
                     words = ending.tear_down(opened.wandb, code)
             except Exception as error:  # the process is ending; its exit code must not change
-                log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
+                if not watchdog.gave_up:
+                    log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
             self._service = ""
             if code == 0 and opened.claim is not None:
                 claims.ended_well(directory)

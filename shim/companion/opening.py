@@ -7,7 +7,6 @@ import importlib.machinery
 import os
 import socket
 import sys
-import tempfile
 import time
 import types
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 from .. import environment, log, process
 from ..config import WandbConfig
-from . import claims, home_directory, nodes, preflight, services
+from . import claims, nodes, preflight, services, surroundings
 from .identity import derived_run_id
 
 # Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about
@@ -70,10 +69,10 @@ def impersonate(hello: dict[str, Any]) -> None:
     Args:
         hello: What script/start.py says.
     """
-    sys.argv = hello["argv"]
+    sys.argv = [surroundings.text(word) for word in hello["argv"]]
     main = types.ModuleType("__main__", hello["doc"])
     if hello["file"] is not None:
-        main.__file__ = hello["file"]
+        main.__file__ = surroundings.text(hello["file"])
     main.__spec__ = None if hello["spec"] is None else importlib.machinery.ModuleSpec(hello["spec"], None)
     _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
@@ -93,7 +92,7 @@ def import_wandb(hello: dict[str, Any]) -> ModuleType:
     directory = path[0] if hello["hides"] and path else None
     if directory is not None and _offers_another_wandb(directory, hello["file"] or ""):
         raise NoRunError("the job is not tracked: beside its script lies a wandb of its own")
-    _prepare()
+    surroundings.prepare()
     impersonate(hello)
     _run_path_files()
     sys.path[:] = path[1:] if directory is not None else path
@@ -142,12 +141,28 @@ def _offers_another_wandb(directory: str, script: str) -> bool:
 
 
 def open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
-    """Open the run that the environment describes.
+    """Open the run that the environment describes; offline, and without what wandb has refused, where that fails.
 
     Raises:
         NoRunError: there is none to be had.
-        Exception: whatever wandb raises, also offline.
+        Exception: whatever wandb raises, even then.
     """
+    try:
+        return _open_run(wandb, hello)
+    except NoRunError:
+        raise
+    except Exception as error:
+        services.end()
+        with contextlib.suppress(Exception, SystemExit):
+            wandb.teardown()
+        surroundings.reduce_to_the_harmless()
+        settings = {"x_stats_pid": hello["pid"], "mode": "offline"}
+        run = _init(wandb, settings, hello["started"])
+        reason = f"wandb refuses to open a run ({type(error).__name__}: {error})"
+        return Opened(wandb, run, preflight.Outlook(online=False, reason=reason), {})
+
+
+def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
     resumable = _id_to_resume(wandb)
     before = global_settings(wandb)
     # Before the look: the script may be about to log in, and whether it has brought a key is asked later.
@@ -197,22 +212,6 @@ def attach_to_own_run(wandb: Any, hello: dict[str, Any]) -> Opened:
     os.environ[environment.SERVICE] = token
     run = wandb._attach(run_id)
     return Opened(wandb, run, preflight.Outlook(online=not run.offline), {})
-
-
-def _prepare() -> None:
-    """Give wandb what it takes for granted: a home, a working directory, a run id that is none where it is empty."""
-    if not os.environ.get(environment.RUN_ID, "unset"):
-        del os.environ[environment.RUN_ID]
-    if os.environ.get(environment.MODE) == "dryrun":  # as it was called before it was "offline"
-        os.environ[environment.MODE] = "offline"
-    # Of whatever has started this job; what serves a run of its own ends with it.
-    os.environ.pop(environment.SERVICE, None)
-    home_directory.replace_missing(os.environ)
-    try:
-        os.getcwd()
-    except OSError:  # it was deleted
-        os.chdir("/")
-        os.environ.setdefault(environment.DIR, tempfile.mkdtemp(prefix="wandb-shim-"))
 
 
 def global_settings(wandb: ModuleType) -> dict[str, Any]:

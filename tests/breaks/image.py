@@ -21,7 +21,7 @@ BREAKS = (
     ),
     Break(
         "a user without a home is tracked",
-        "shim/companion/opening.py",
+        "shim/companion/surroundings.py",
         "    home_directory.replace_missing(os.environ)\n",
         "",
         "tests/integration/docker/test_places.py::test_a_script_is_one_run[a user without a home]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,10 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.environments import python_of
-from tests.jobs import Job, companions, wait_for_companions
+from tests.jobs import Job, wait_for_companions
 from tests.wandb_server import Fault
 
 # The channel of a script to its companion, for scripts of these tests.
@@ -97,6 +99,7 @@ def test_a_companion_that_is_stopped_or_killed_neither_blocks_nor_ends_the_scrip
 ) -> None:
     before = {"at once": "", "later": "import time\ntime.sleep(3)\n", "asked": "import wandb\nwandb.init()\n"}[moment]
     script = CHANNEL + before + f"import os, sys\nos.kill(channel.companion, {int(number)})\n"
+    script += "open('companion', 'w').write(str(channel.companion))\n"
     job.write("train.py", script + "for number in range(1000):\n    print(number)\nsys.exit(3)\n")
     variables = {**job.environ, "PYTHONPATH": str(job.home)}
     # Into files: a pipe would have to be read to the end of its companion, which is not coming.
@@ -105,8 +108,8 @@ def test_a_companion_that_is_stopped_or_killed_neither_blocks_nor_ends_the_scrip
         done = subprocess.run(
             command, cwd=job.directory, env=variables, stdout=stdout, stderr=stderr, timeout=60, check=False
         )
-    for left in companions():
-        left.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):  # stopped before it has become a companion, or killed
+        psutil.Process(int((job.directory / "companion").read_text())).kill()
     wait_for_companions()
     assert done.returncode == 3
     assert (job.directory / "stdout").read_text().splitlines()[:1000] == [str(number) for number in range(1000)]
