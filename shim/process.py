@@ -283,12 +283,28 @@ def classify(line: CommandLine, bin_directories: "Sequence[str]", is_bin: "IsBin
         inner = _wrapped(line)
         if inner is not None:
             return classify(inner, bin_directories, is_bin)
-    for at, word in enumerate(line.arguments):
-        if word in HELP or (word == "--version" and "".join(line.arguments[at + 1 :])[:1] in ("", "-")):
-            return TOOL, f"{word} among its arguments: it only talks about itself"
-        if word == "--":
-            break
+    asked = _asks_for_help(line.arguments)
+    if asked:
+        return TOOL, f"{asked} among its arguments: it only talks about itself"
     return found or (TRAINING, f"a {line.kind}: {line.target}")
+
+
+def _asks_for_help(arguments: "Sequence[str]") -> str:
+    """The argument with which a program only talks about itself; "" where there is none.
+
+    `-h 224` is a height or a host; and after `--` stand the arguments of Fire itself, where nothing else does.
+    """
+    for at, word in enumerate(arguments):
+        following = arguments[at + 1 :]
+        value = following[0] if following else "-"
+        if word == "--":
+            of_fire = all(word.startswith("-") for word in following)
+            return next((f"-- {word}" for word in following if of_fire and word in HELP), "")
+        if word == "-h" and not value.startswith("-"):
+            continue
+        if word in HELP or (word == "--version" and value.startswith("-")):
+            return word
+    return ""
 
 
 def decide(

@@ -213,6 +213,13 @@ def test_a_child_with_an_environment_of_the_scripts_making_is_below_its_owner(jo
     assert job.server.run().program.endswith("train.py")
 
 
+def test_the_figures_of_the_process_are_those_of_the_script(job: Job) -> None:
+    job.write("train.py", "import time\nheld = bytearray(b'x') * (400 << 20)\ntime.sleep(6)\n")
+    job.run(newest(), "train.py", environ={"WANDB_X_STATS_SAMPLING_INTERVAL": "1"})
+    sampled = [row["system.proc.memory.rssMB"] for row in job.server.run().events if "system.proc.memory.rssMB" in row]
+    assert 400 < max(sampled) < 480, sampled
+
+
 def test_a_console_that_is_off_is_not_followed(job: Job) -> None:
     script = "import sys\nprint(type(sys.stdout.write).__name__)\n"
     job.write("train.py", script)

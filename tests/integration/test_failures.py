@@ -86,6 +86,12 @@ def test_the_key_may_lie_in_a_file(job: Job, tmp_path: Path, release: str) -> No
     assert job.server.run().exit_code == 3
 
 
+def test_a_key_with_white_space_around_it_is_taken_without(job: Job) -> None:
+    said = untouched(job, newest(), {"WANDB_API_KEY": f" {job.environ['WANDB_API_KEY']}\n"})
+    assert [line.partition(" ")[0] for line in said] == ["run"]
+    assert job.server.run().exit_code == 3
+
+
 def test_a_rejected_key_is_named(job: Job) -> None:
     said = untouched(job, newest(), {"WANDB_API_KEY": "f" * 40})
     kept_offline(job, said, "rejects the API key", "401", "wandb login --relogin")

@@ -74,7 +74,8 @@ TRAINING_LINES = (
     # In site-packages, but a training all the same.
     "python -m gensim.scripts.word2vec_standalone -train corpus.txt",
     "python /venv/lib/python3.12/site-packages/accelerate/test_utils/scripts/test_script.py",
-    *("python train.py -- --help", "python train.py --help-me --versions", "python train.py --version 2 --lr 0.1"),
+    *("python train.py -- name --help", "python train.py -h 224 -w 320", "python train.py -h node7"),
+    *("python train.py --help-me --versions", "python train.py --version 2 --lr 0.1"),
     "python -m code.train",  # a package of the repository: the standard library's `code` has no parts
 )
 
@@ -125,6 +126,7 @@ TOOL_LINES = (
     *("python /usr/lib/command-not-found -- foo", "python /bin/pip3 list"),
     "python /usr/lib/python3/dist-packages/pip/__main__.py list",
     *("python train.py --help", "python train.py sub -h", "python train.py --version", "python train.py --helpfull"),
+    *("python train.py -- --help", "python train.py train -- -h", "python train.py -h -w 320"),
     "python -m pkg.train --help",
     "python -m nemo_run.core.runners.fdl_runner --help",
     "python -m cProfile train.py --help",
