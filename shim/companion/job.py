@@ -273,7 +273,8 @@ class Job:
                     words = ending.tear_down(opened.wandb, code)
             except Exception as error:  # the process is ending; its exit code must not change
                 if not watchdog.gave_up:
-                    log.warn(f"the run was not finished properly: {type(error).__name__}: {error}")
+                    problem = f"{type(error).__name__}: {error}"
+                    log.warn(f"the run was not finished properly ({problem}); {ending.sync_hint(directory)}")
             self._service = ""
             if code == 0 and opened.claim is not None:
                 claims.ended_well(directory)

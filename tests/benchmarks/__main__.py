@@ -1,4 +1,4 @@
-"""Print what the shim costs the start of a process and the save of a checkpoint. `make bench`; four minutes.
+"""Print what the shim costs the start of a process, the owner of a run and a checkpoint. `make bench`; eight minutes.
 
 Time is measured side by side: every round starts each configuration once, in another order, and what is shown is the
 median of the ratios within a round, so that a machine that is busy for a while disturbs all alike. Modules, file calls
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import interpreters
-from tests.benchmarks import counting, places, stall
+from tests.benchmarks import counting, owner, places, stall
 from tests.environments import PREFERRED_MINOR, environment_of
 
 ROUNDS = 40
@@ -154,10 +154,11 @@ def main() -> int:
         (root / "scratch").mkdir()
         environ = {"PATH": os.defpath, "HOME": directory}
         rows = measure(configurations(baked, packages), environ, root / "scratch")
+        owners = owner.as_text(baked.home, environ, root / "owner")
         stalls = stall.as_text(baked.home, environ, root / "stall")
     version = ".".join(map(str, found[minor].version))
     print(f"CPython {version}, {platform.machine()}, {os.cpu_count()} CPUs; medians of {ROUNDS} interleaved rounds\n")
-    print(f"{as_text(rows)}\n\n{stalls}")
+    print(f"{as_text(rows)}\n\n{owners}\n\n{stalls}")
     return 0
 
 

@@ -116,6 +116,37 @@ def test_a_companion_that_is_stopped_or_killed_neither_blocks_nor_ends_the_scrip
     assert "Traceback" not in (job.directory / "stderr").read_text()
 
 
+KILLS_THE_SERVICE = """\
+import os, sys, time
+time.sleep({wait})
+companion = str(channel.companion)
+for entry in os.listdir("/proc"):
+    try:
+        name, _, rest = open(f"/proc/{{entry}}/stat").read().partition("(")[2].rpartition(")")
+    except OSError:
+        continue
+    if name.startswith("wandb-core") and rest.split()[1] == companion:
+        os.kill(int(entry), 9)
+        print("killed")
+print("trained")
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("release", ["wandb-3.12", "wandb-0.19.11"])
+def test_a_killed_service_of_wandb_is_one_line_and_the_data_can_be_synced(job: Job, release: str) -> None:
+    job.write("train.py", CHANNEL + KILLS_THE_SERVICE.format(wait=4))
+    python = python_of(release)
+    done = job.run(python, "train.py", check=False)
+    assert (done.returncode, done.stdout) == (3, "killed\ntrained\n")
+    opened, *lines = done.stderr.splitlines()
+    assert opened.startswith("wandb-shim: run ")
+    assert [line.startswith("wandb-shim: ") for line in lines] == [True], lines
+    words = lines[0].partition("wandb sync ")[2].split()
+    assert words, lines
+    job.run(python.with_name("wandb"), "sync", words[0])
+
+
 def test_a_script_that_closes_every_descriptor_is_recorded_to_its_end(job: Job) -> None:
     job.write(
         "train.py", "import os\nprint('before', flush=True)\nos.closerange(3, 4096)\nprint('trained', flush=True)\n"

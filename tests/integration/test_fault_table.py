@@ -29,10 +29,12 @@ class Row:
     """What is wrong.
 
     Attributes:
-        environ: Variables; None takes one away. "{dir}" stands for the job's directory, "{url}" for its server.
+        environ: Variables; None takes one away. "{dir}" stands for the job's directory, "{https}" for
+            its server, which speaks no TLS.
         files: What lies in the job's directory.
         fault: Of the server.
         answer: What a server of its own says to whoever connects; None: the job's is used.
+        pause: Seconds between two bytes of that.
         shell: What a shell does before it becomes the interpreter.
         arguments: Of the script.
         kept: Whether the run's data is on disk or at the server; False where there can be no run.
@@ -42,6 +44,7 @@ class Row:
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     fault: Fault | None = None
     answer: bytes | None = None
+    pause: float = 0
     shell: str = ""
     arguments: tuple[bytes, ...] = ()
     kept: bool = True
@@ -99,6 +102,8 @@ ROWS: dict[str, Row] = {
     "long headers": Row(answer=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000),
     "an endless redirect": Row(answer=b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"),
     "a page": Row(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<html>hi</html>"),
+    "a byte at a time": Row(answer=b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 9999, pause=0.1),
+    "no TLS": Row({"WANDB_BASE_URL": "{https}"}),
     "half an answer": Row(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 1500\r\n\r\n{"),
     **server("any step", *(Fault("status", code) for code in (401, 403, 404, 500, 503)), Fault("drop"), Fault("reset")),
     **server("the run", *(Fault("status", code, match="UpsertBucket") for code in (403, 404, 409, 500)),
@@ -110,8 +115,10 @@ ROWS: dict[str, Row] = {
 
 
 @contextmanager
-def says(answer: bytes) -> Iterator[str]:
-    """A server with one answer for everything."""
+def says(answer: bytes, pause: float) -> Iterator[str]:
+    """A server with one answer for everything, at once or byte by byte."""
+    pieces = [answer[at : at + 1] for at in range(len(answer))] if pause else [answer]
+    over = threading.Event()
 
     def serve(listener: socket.socket) -> None:
         while True:
@@ -123,7 +130,10 @@ def says(answer: bytes) -> Iterator[str]:
                 try:
                     connection.settimeout(1)
                     connection.recv(1 << 16)
-                    connection.sendall(answer)
+                    for piece in pieces:
+                        connection.sendall(piece)
+                        if over.wait(pause):
+                            return
                 except OSError:
                     pass
 
@@ -131,6 +141,7 @@ def says(answer: bytes) -> Iterator[str]:
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
         listener.shutdown(socket.SHUT_RDWR)
     thread.join()
 
@@ -144,7 +155,9 @@ def run(job: Job, release: str, row: Row, url: str) -> subprocess.CompletedProce
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         names += [os.fsencode(name)] if os.fsencode(name).endswith(b"f.py") else []
-    fill: Callable[[str], str] = lambda text: text.replace("{dir}", str(job.directory)).replace("{url}", url)  # noqa: E731
+    fill: Callable[[str], str] = lambda text: (  # noqa: E731
+        text.replace("{dir}", str(job.directory)).replace("{https}", url.replace("http:", "https:"))
+    )
     environ: dict[bytes, bytes] = {os.fsencode(name): os.fsencode(value) for name, value in job.environ.items()}
     environ |= {name.encode(): value.encode() for name, value in HURRY.items()}
     environ[b"WANDB_BASE_URL"] = url.encode()
@@ -174,7 +187,7 @@ def test_the_script_runs_and_one_line_says_what_is_wrong(job: Job, name: str, re
     if row.answer is None:
         done = run(job, release, row, job.server.url)
     else:
-        with says(row.answer) as url:
+        with says(row.answer, row.pause) as url:
             done = run(job, release, row, url)
     assert (done.returncode, done.stdout) == (3, b"trained\n"), done.stderr
     lines = [line for line in done.stderr.splitlines() if line != b"noted"]
