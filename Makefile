@@ -32,8 +32,8 @@ test: tools lint environments  ## Lint, type-check and run all tests, with a Doc
 	@echo "== tests"
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
-matrix: tools environments  ## Run on every Python what `make test` runs on one of them in turn
-	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m pytest -n $(WORKERS) tests/integration/test_programs.py
+matrix: tools environments  ## Run on every Python and wandb what `make test` runs on one of them in turn
+	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m pytest -n $(WORKERS) tests/integration/test_programs.py tests/integration/test_fault_table.py
 
 break: $(READY)  ## Take one rule out of the code at a time, and see a test fail
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.break_it

@@ -53,6 +53,6 @@ BREAKS = (
         "        surroundings.reduce_to_the_harmless()\n",
         "",
         "tests/integration/test_fault_table.py::test_the_script_runs_and_one_line_says_what_is_wrong"
-        "[a file in place of wandb/-wandb-3.12]",
+        "[a file in place of wandb/-wandb-0.19.11]",
     ),
 )
