@@ -31,7 +31,7 @@ BREAKS = (
         "shim/companion/artifacts.py",
         "for queue, first in ((self._to_look_at, self._prepared), (self._to_tell, self._open)):",
         "self._to_tell = self._to_look_at\n        for queue, first in ((self._to_look_at, self._open),):",
-        "tests/integration/test_megatron_bridge.py::test_a_slow_server_does_not_hold_up_training",
+        "tests/integration/test_megatron_bridge.py::test_training_is_not_held_up[a slow server]",
     ),
     Break(
         "a checkpoint's path may be relative",

@@ -18,8 +18,8 @@ from tests.jobs import Job
 from tests.wandb_server import Artifact, Fault
 
 MEGATRON = Path(__file__).parent / "megatron"
-# Seconds that the hook may keep the ranks waiting: the quickest of a few saves, and the slowest on a busy machine.
-BUDGET_S, BUDGET_BUSY_S = 0.005, 0.5
+# Our longest save may take this part of one that waits for its commit, in the same situation.
+SHARE = 8
 
 ADDRESS = re.compile("0x[0-9a-f]+")
 # Figures of Megatron's that are another each time.
@@ -173,23 +173,12 @@ def test_one_rank_deletes_older_ones_right_after_each_save_while_the_server_is_s
     check_metrics(job, [1, 2, 3])
 
 
-def test_a_slow_server_does_not_hold_up_training(job: Job, tmp_path: Path) -> None:
-    ours = stalled(job, tmp_path / "ours", per_request=1, saves=3)
-    theirs = stalled(job, tmp_path / "wait", per_request=1, saves=1, wait=True)
+@pytest.mark.parametrize(("files", "per_request"), [(2, 1), (20_000, 0)], ids=["a slow server", "many files"])
+def test_training_is_not_held_up(job: Job, tmp_path: Path, files: int, per_request: float) -> None:
+    ours = stalled(job, tmp_path / "ours", files=files, per_request=per_request, saves=3)
+    theirs = stalled(job, tmp_path / "wait", files=files, per_request=per_request, saves=1, wait=True)
     assert (ours.committed, theirs.committed) == (3, 1)
-    check_budget(ours)
-    assert theirs.median > 1
-
-
-def test_many_files_do_not_hold_up_training(job: Job, tmp_path: Path) -> None:
-    ours = stalled(job, tmp_path / "ours", files=20_000, saves=3)
-    assert ours.committed == 3
-    check_budget(ours)
-
-
-def check_budget(ours: stall.Stall) -> None:
-    assert min(ours.seconds) < BUDGET_S
-    assert max(ours.seconds) < BUDGET_BUSY_S
+    assert max(ours.seconds) < theirs.median / SHARE
 
 
 def stalled(
