@@ -12,10 +12,11 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import log
+from .own_children import own_children
 
 # Seconds after a signal that companions may take: `docker stop` gives 10, Kubernetes and Slurm 30. Where the command
 # itself has taken them, seconds after its end: whoever sent the signal has more patience than was known.
@@ -80,22 +81,17 @@ def _deadline(signalled: float, ended: float) -> float:
     return min(ended + UNDISTURBED_BOUND, max(signalled + SIGNALLED_BOUND, ended + SIGNALLED_REST))
 
 
-def _reap_all_but(child: int) -> None:
-    for pid, state, _ in _children():
-        if state == "Z" and pid != child:
+def _reap_all_but(command: int) -> None:
+    for child in own_children():
+        if child.state == "Z" and child.pid != command:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+                os.waitpid(child.pid, os.WNOHANG)
 
 
 def _companions() -> bool:
     """Whether a companion lives whose script, or what has made it, has ended: it is a child of this process then."""
-    return any(b"/companion/__main__.py\0" in command for _, _, command in _children())
-
-
-def _children() -> Iterator[tuple[int, str, bytes]]:
-    """Process id, state and command line of each child; those of a zombie are empty (proc(5))."""
-    for entry in os.listdir("/proc"):
-        with contextlib.suppress(OSError, ValueError):
-            state, parent = Path(f"/proc/{int(entry)}/stat").read_text().rpartition(")")[2].split()[:2]
-            if int(parent) == os.getpid():
-                yield int(entry), state, Path(f"/proc/{entry}/cmdline").read_bytes()
+    for child in own_children():
+        with contextlib.suppress(OSError):
+            if b"/companion/__main__.py\0" in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+                return True
+    return False

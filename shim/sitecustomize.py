@@ -85,9 +85,8 @@ def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
     mark = get("WANDB_SHIM_OWNED_BY")
     if mark:
         owner, _, job = mark.partition("@")
-        named = [
-            f"{name}={get(name)}" for name in ("SLURM_JOB_ID", "SKYPILOT_TASK_ID", "KUBERNETES_JOB_UID") if get(name)
-        ]
+        jobs = ("SLURM_JOB_ID", "SKYPILOT_TASK_ID", "KUBERNETES_JOB_UID")
+        named = [f"{name}={value}" for name in jobs if (value := get(name))]
         if owner != str(os.getpid()) and job == (named[0] if named else ""):
             return True
     if get("WANDB_SHIM_INIT") or get("WANDB_SHIM_OWNER") or get("WANDB_SHIM_NODES"):

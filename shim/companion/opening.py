@@ -152,14 +152,19 @@ def open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
     except NoRunError:
         raise
     except Exception as error:
-        services.end()
-        with contextlib.suppress(Exception, SystemExit):
-            wandb.teardown()
+        _forget_the_failed(wandb)
         surroundings.reduce_to_the_harmless()
         settings = {"x_stats_pid": hello["pid"], "mode": "offline"}
         run = _init(wandb, settings, hello["started"])
         reason = f"wandb refuses to open a run ({type(error).__name__}: {error})"
         return Opened(wandb, run, preflight.Outlook(online=False, reason=reason), {})
+
+
+def _forget_the_failed(wandb: ModuleType) -> None:
+    """End wandb's service: it remembers the id of a run that failed, and takes it for one in use."""
+    services.end()
+    with contextlib.suppress(Exception, SystemExit):
+        wandb.teardown()
 
 
 def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
@@ -177,10 +182,7 @@ def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
             return Opened(wandb, run, outlook, before, resumable, known, claim)
         except Exception as error:  # whatever it is, offline is the answer
             outlook = preflight.Outlook(online=False, reason=f"{INIT_FAILED}: {error}")
-            # wandb's service remembers the id of the run that failed, and takes it for one in use.
-            services.end()
-            with contextlib.suppress(Exception, SystemExit):
-                wandb.teardown()
+            _forget_the_failed(wandb)
     run = _init(wandb, {**common, "mode": "offline"}, hello["started"])
     return Opened(wandb, run, outlook, before, resumable, known, claim)
 

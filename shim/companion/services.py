@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 
+from ..own_children import own_children
+
 
 def end() -> None:
     """End the services of wandb that this process has started."""
@@ -24,14 +26,4 @@ def written() -> int:
 
 
 def _processes() -> list[int]:
-    """The children whose name begins with wandb-core (proc(5): the second field is the name, the fourth the parent)."""
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{entry}/stat", encoding="utf-8") as file:
-                name, _, rest = file.read().partition("(")[2].rpartition(")")
-        except (OSError, ValueError):
-            continue
-        if name.startswith("wandb-core") and rest.split()[1] == str(os.getpid()):
-            found.append(int(entry))
-    return found
+    return [child.pid for child in own_children() if child.name.startswith("wandb-core")]

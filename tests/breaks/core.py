@@ -134,8 +134,8 @@ BREAKS = (
     Break(
         "a run that cannot be opened online is kept offline, also under the job's id",
         "shim/companion/opening.py",
-        "                wandb.teardown()\n",
-        "                pass\n",
+        "        wandb.teardown()\n",
+        "        pass\n",
         "tests/integration/test_failures.py::test_the_run_of_a_job_with_an_identity_is_kept_offline_too[wandb-3.12]",
     ),
     Break(

@@ -74,10 +74,11 @@ class Api:
         """Wrap a handler: read the body, meet the faults, log the request, turn errors into answers."""
 
         async def handle(request: Request) -> Response:
-            pause, body = self.faults.pause(request.url.path), b""
+            pause, pieces = self.faults.pause(request.url.path), []
             async for piece in request.stream():
-                body += piece
+                pieces.append(piece)
                 await asyncio.sleep(pause)
+            body = b"".join(pieces)
             encoding = request.headers.get("content-encoding", "identity")
             if encoding == "gzip":
                 body = gzip.decompress(body)
