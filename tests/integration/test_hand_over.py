@@ -215,13 +215,15 @@ OF_THEIR_OWN = {
     "the directory removed": "import shutil, wandb\nrun = wandb.init(name='mine')\nrun.log({'x': 1})\nrun.finish()\n"
     "shutil.rmtree('wandb')\nprint('gone')\n",
 }
+# What wandb says where something takes its time, and of the login.
+_AT_TIMES = ("[wandb.login()]", "Currently logged in", "updating run metadata", "setting up run", "uploading ")
 _OF_EACH_RUN = re.compile(r"run-\d+_\d+-\w+|runs/\w+|quiet-run-\d+|\d+ W&B file")
 
 
 def words(text: str) -> list[str]:
     """What wandb and the script say, without what differs from run to run, and what comes only at times."""
     lines = _OF_EACH_RUN.sub("", text).splitlines()
-    passing = ("wandb-shim: ", "wandb: [wandb.login()]", "wandb: Currently logged in", "wandb: updating run metadata")
+    passing = ("wandb-shim: ", *(f"wandb: {words}" for words in _AT_TIMES))
     return [line for line in lines if not line.startswith(passing)]
 
 
