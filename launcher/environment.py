@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shim import environment as contract
+from shim import login
 from shim.config import WandbConfig
 
-from . import credentials as login
+from . import credentials
 from .config import EnvFile, Profile, load_env_file
 from .credentials import Credentials
 from .errors import LauncherError
@@ -160,15 +161,15 @@ def _with_login(environment: Environment, environ: Mapping[str, str], verify: bo
     if given and given.source == EXPLICIT:
         found: Credentials | None = Credentials(given.value, EXPLICIT, "given")
     else:
-        found = login.find_credentials(environ, base_url)
+        found = credentials.find_credentials(environ, base_url)
     if found is None:
         if key_needed:
-            raise login.missing_key(environ, base_url)
+            raise credentials.missing_key(environ, base_url)
         return environment
     if found.key is None:
         note = f"this host logs in with {found.source}, which stays here: the job needs a login of its own"
         return replace(environment, credentials=found, notes=(*environment.notes, note))
-    note = login.check_key(base_url, found.key) if verify else ""
+    note = credentials.check_key(base_url, found.key) if verify else ""
     variable = Variable(contract.API_KEY, found.key, found.source, secret=True)
     return Environment(
         variables=_with(environment.variables, variable),

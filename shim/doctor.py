@@ -13,7 +13,7 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
-from . import environment, process
+from . import environment, login, process
 from .bootstrap import bin_directories
 from .companion import preflight
 
@@ -129,12 +129,16 @@ def _contract(environ: Mapping[str, str]) -> list[Finding]:
 
 
 def _server(environ: Mapping[str, str]) -> Finding:
-    base_url = environ.get(environment.BASE_URL) or _default_server()
+    try:
+        base_url = login.find_server(environ).url or _default_server()
+    except login.LoginError as error:
+        return Finding("server", False, str(error))
     if not environ.get(environment.PROJECT):
-        return Finding("server", True, f"{base_url}, not asked")
+        return Finding("server", True, f"{login.shown(base_url)}, not asked")
     key, problem = preflight.key_from_file(environ)
     outlook = preflight.look(environ, base_url, key, problem)
-    return Finding("server", outlook.online, f"{base_url} " + (outlook.reason or "accepts the key"))
+    text = outlook.reason or f"{login.shown(base_url)} accepts the key"
+    return Finding("server", outlook.online, text)
 
 
 def _default_server() -> str:
@@ -142,7 +146,7 @@ def _default_server() -> str:
     try:
         import wandb
     except ImportError:
-        return f"https://{preflight.DEFAULT_HOSTS[0]}"
+        return login.DEFAULT_URL
     return str(wandb.Settings().base_url)
 
 

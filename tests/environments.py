@@ -76,6 +76,7 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "wandb-0.19.11": Packages(("wandb==0.19.11", "tensorboard", "tensorboardX", WRAPT)),
     # With a newer pydantic its import warns on stderr.
     "wandb-0.21.4": Packages(("wandb==0.21.4", "pydantic<2.12", "tensorboard", "tensorboardX", WRAPT)),
+    "wandb-0.22.2": Packages(("wandb==0.22.2",)),  # the last that files a login by the host alone
     "wandb-0.23.1": Packages(("wandb==0.23.1", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.25.1": Packages(("wandb==0.25.1", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.28.2": Packages(("wandb==0.28.2", "tensorboard", "tensorboardX", WRAPT)),

@@ -248,8 +248,7 @@ def _settings(wandb: ModuleType) -> Any:
 
 
 def _any_key(wandb: ModuleType, key: str | None) -> str | None:
-    settings = _settings(wandb)
-    return key or os.environ.get(environment.API_KEY) or preflight.key_from_netrc(os.environ, settings.base_url)
+    return preflight.any_key(os.environ, _settings(wandb).base_url, key)
 
 
 def _id_to_resume(wandb: ModuleType) -> str | None:

@@ -79,7 +79,7 @@ def _key(wandb: ModuleType) -> str | None:
         from wandb.sdk.lib import wbauth
 
         found = found or wbauth.session_credentials(host=settings.base_url).api_key
-    return found or preflight.key_from_netrc(os.environ, settings.base_url)
+    return found or preflight.any_key(os.environ, settings.base_url)
 
 
 def global_settings(wandb: ModuleType) -> Any:

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-import base64
-import json
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from launcher.credentials import Credentials, Server, check_key, find_credentials, find_server, missing_key
+from launcher.credentials import Credentials, find_credentials, find_server, missing_key
 from launcher.errors import LauncherError
+from shim.login import Server
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 LOCAL = "http://127.0.0.1:8080"
@@ -68,7 +62,7 @@ def test_the_netrc_variable_names_another_file(tmp_path: Path) -> None:
     assert credentials.key == "other"
 
 
-def test_environment_then_key_file_then_netrc_then_identity(tmp_path: Path) -> None:
+def test_environment_then_key_file_then_identity_then_netrc(tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.write_text("from-file\n")
     environ = host_with(
@@ -79,13 +73,13 @@ def test_environment_then_key_file_then_netrc_then_identity(tmp_path: Path) -> N
         WANDB_IDENTITY_TOKEN_FILE="/token",
     )
     order = []
-    for drop in ("WANDB_API_KEY", "WANDB_API_KEY_FILE", "NETRC", "WANDB_IDENTITY_TOKEN_FILE"):
+    for drop in ("WANDB_API_KEY", "WANDB_API_KEY_FILE", "WANDB_IDENTITY_TOKEN_FILE", "NETRC"):
         found = find_credentials(environ)
         order.append((found.place, found.key) if found else None)
         environ.pop(drop, None)
         if drop == "NETRC":
             (tmp_path / ".netrc").unlink()
-    assert order == [("environment", "from-env"), ("file", "from-file"), ("netrc", "from-netrc"), ("identity", None)]
+    assert order == [("environment", "from-env"), ("file", "from-file"), ("identity", None), ("netrc", "from-netrc")]
     assert find_credentials(environ) is None
 
 
@@ -123,7 +117,7 @@ def test_the_server_is_that_of_the_environment_else_of_the_login(
     settings = tmp_path / ".config" / "wandb" / "settings"
     settings.parent.mkdir(parents=True)
     settings.write_text("[default]\nbase_url = https://wandb.example.com/\n")
-    expected = Server("https://wandb.example.com", "wandb login (~/.config/wandb/settings)")
+    expected = Server("https://wandb.example.com", "wandb login (~/.config/wandb/settings, line 2)")
     assert find_server(host_with(tmp_path)) == expected
     (work / "wandb" / "settings").write_text("[default]\nbase_url = https://workspace.example.com\n")
     assert find_server(host_with(tmp_path)).url == "https://workspace.example.com"
@@ -133,72 +127,3 @@ def test_the_server_is_that_of_the_environment_else_of_the_login(
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     assert find_server(host_with(tmp_path, WANDB_CONFIG_DIR=str(moved))) == Server()
-
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Answer], str]]:
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(answer: Answer) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                answer(self)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def reply(status: int, body: object) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        request.end_headers()
-        request.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
-
-    return answer
-
-
-def test_a_good_key_passes_and_is_sent_as_wandb_sends_it(serve: Callable[[Answer], str]) -> None:
-    seen = []
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        seen.append((request.path, request.headers["Authorization"]))
-        reply(200, {"data": {"viewer": {"id": "1"}}})(request)
-
-    assert check_key(serve(answer), KEY) == ""
-    assert seen == [("/graphql", "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode())]
-
-
-@pytest.mark.parametrize("answer", [reply(401, {}), reply(403, {}), reply(200, {"data": {"viewer": None}})])
-def test_a_rejected_key_is_an_error(serve: Callable[[Answer], str], answer: Answer) -> None:
-    url = serve(answer)
-    with pytest.raises(LauncherError, match=r"rejects the API key.*wandb login --relogin") as caught:
-        check_key(url, KEY)
-    assert KEY not in str(caught.value)
-
-
-@pytest.mark.parametrize("answer", [reply(500, {}), reply(200, b"<html>"), reply(200, ["x"]), reply(404, {})])
-def test_a_server_in_trouble_is_a_note(serve: Callable[[Answer], str], answer: Answer) -> None:
-    assert "could not be checked from here" in check_key(serve(answer), KEY)
-
-
-def test_an_unreachable_or_silent_server_is_a_note_after_a_bounded_wait() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        start = time.monotonic()
-        assert "could not be checked" in check_key(url, KEY, timeout=0.5)
-        assert time.monotonic() - start < 3
-    assert "could not be checked" in check_key(url, KEY)

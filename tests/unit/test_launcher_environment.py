@@ -124,7 +124,7 @@ def test_the_login_of_the_right_server_is_used(project: Path) -> None:
     settings.write_text("[default]\nbase_url = https://wandb.example.com\n")
     logged_in = resolve_environment(environ=environ)
     assert logged_in["WANDB_API_KEY"].value == "self-hosted"
-    assert logged_in["WANDB_BASE_URL"].source == "wandb login (~/.config/wandb/settings)"
+    assert logged_in["WANDB_BASE_URL"].source == "wandb login (~/.config/wandb/settings, line 2)"
 
 
 def test_no_key_is_an_error_unless_the_run_is_offline_or_brings_its_own(project: Path) -> None:

@@ -110,7 +110,7 @@ def test_check_says_what_is_there(project: Path, capsys: pytest.CaptureFixture[s
         f"ok   {project}/env.toml",
         "ok   [cluster]: slurm",
         "ok   [pods]: kuberay",
-        "note http://127.0.0.1:9: the key could not be checked from here",
+        "note the key could not be checked from here: http://127.0.0.1:9 cannot be reached",
         "ok   key from environment for http://127.0.0.1:9",
     ):
         assert line in said

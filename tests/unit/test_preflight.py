@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shim.companion import preflight
-from shim.companion.preflight import Outlook, key_from_file, key_from_netrc, look
+from shim.companion.preflight import Outlook, key_from_file, look
 from tests.wandb_server import API_KEY, Fault, WandbServer
 
 
@@ -104,37 +104,6 @@ def test_a_base_url_that_is_none_is_offline_with_a_reason(url: str) -> None:
     outlook = look({"WANDB_API_KEY": API_KEY}, url)
     assert not outlook.online
     assert outlook.reason
-
-
-@pytest.mark.parametrize(
-    ("machine", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:8080"),
-        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
-        ("api.wandb.ai", "https://api.wandb.ai"),
-        ("api.wandb.ai", "https://api.forge.coreweave.com"),
-    ],
-)
-def test_a_login_is_found_under_the_names_that_releases_use(home: dict[str, str], machine: str, url: str) -> None:
-    Path(home["HOME"], ".netrc").write_text(f"machine {machine}\n  login user\n  password secret\n")
-    assert key_from_netrc(home, url) == "secret"
-
-
-def test_the_login_of_another_server_is_not_used(home: dict[str, str]) -> None:
-    Path(home["HOME"], ".netrc").write_text("machine api.wandb.ai login user password secret\n")
-    assert key_from_netrc(home, "https://wandb.example.org") is None
-
-
-@pytest.mark.parametrize("text", ["", "nonsense {", "machine x"])
-def test_a_netrc_that_cannot_be_read_is_none(home: dict[str, str], text: str) -> None:
-    Path(home["HOME"], ".netrc").write_text(text)
-    assert key_from_netrc(home, "https://api.wandb.ai") is None
-
-
-def test_the_netrc_may_lie_elsewhere(home: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "other").write_text("machine api.wandb.ai login user password secret\n")
-    assert key_from_netrc({**home, "NETRC": str(tmp_path / "other")}, "https://api.wandb.ai") == "secret"
-    assert key_from_netrc({**home, "NETRC": str(tmp_path / "nowhere")}, "https://api.wandb.ai") is None
 
 
 def test_a_key_file_is_read_without_its_newline(tmp_path: Path) -> None:
