@@ -8,13 +8,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .build import build_executor as build_executor
     from .config import load_wandb_config as load_wandb_config
     from .environment import resolve_environment as resolve_environment
-    from .executors import build_executor as build_executor
     from .ray import ray_runtime_env as ray_runtime_env
 
 _HOMES = {
-    "build_executor": "executors",
+    "build_executor": "build",
     "load_wandb_config": "config",
     "ray_runtime_env": "ray",
     "resolve_environment": "environment",

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import io
+import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from shim import environment as contract
 
-from . import fields, render, secrets
+from . import fields, render
 from .config import EnvFile, load_env_file
 from .environment import find_profile, resolve
 from .errors import LauncherError
-from .variables import EXPLICIT
+from .executors import EXECUTORS
+from .executors.base import EXECUTION, Executor
+from .variables import EXPLICIT, left_behind
 
 _ABOUT_SECRETS = """\
 Secrets: the API key is left out of every format unless --reveal is given, because what is printed ends up in files,
@@ -60,13 +64,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _env(options: argparse.Namespace) -> int:
-    import os
-
     file = load_env_file()
     profile = find_profile(file, options.profile)
-    kind = profile.fields.get("executor") if profile else None
-    secret = str(profile.fields.get("wandb_secret", "")) if profile else ""
-    key_needed = secrets.needs_key_here(str(kind), secret)
+    key_needed = True
+    if profile:
+        executor = fields.executor_of(profile)
+        secret = fields.read_fields(profile, executor).get(".wandb_secret", "")
+        key_needed = executor.needs_key_here(secret)
     given = dict(_assignment(text) for text in options.env)
     environment = resolve(file, profile, given, None, os.environ, verify=False, key_needed=key_needed)
     if options.format == "table":
@@ -74,13 +78,26 @@ def _env(options: argparse.Namespace) -> int:
         text = render.table(environment, options.reveal, shutil.get_terminal_size((0, 0)).columns)
     else:
         text = render.FORMATS[options.format](environment, options.reveal)
-    sys.stdout.write(text)
+    _write(text, exact=options.format != "table")
     for note in environment.notes:
         print(f"launcher: {note}", file=sys.stderr)
+    stay = left_behind(os.environ)
+    if stay:
+        print(f"launcher: these name something of this host and stay here: {', '.join(stay)}", file=sys.stderr)
     hidden = [item.name for item in environment if item.secret]
     if hidden and not options.reveal and options.format not in ("table", "docker"):
         print(f"launcher: left out: {', '.join(hidden)}; --reveal writes them", file=sys.stderr)
     return 0
+
+
+def _write(text: str, exact: bool) -> None:
+    """Write to stdout whatever it can encode: values for programs byte by byte, those for people escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if exact:
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+        else:
+            sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdout.write(text)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -94,8 +111,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _check(options: argparse.Namespace) -> int:
     findings = [finding for step in (_check_file, _check_login, _check_nemo_run) for finding in step(options.profile)]
-    for mark, text in findings:
-        print(mark, text)
+    _write("".join(f"{mark} {text}\n" for mark, text in findings), exact=False)
     return int(any(mark == BAD for mark, _ in findings))
 
 
@@ -124,17 +140,15 @@ def _each_profile(file: EnvFile, only: str | None) -> Iterator[Finding]:
             profile = file.profile(name)
             if "executor" not in profile.fields and not only:
                 continue  # a base of others
-            kind = fields.kind_of(profile)
-            fields.read_fields(profile, kind)
+            executor = fields.executor_of(profile)
+            fields.read_fields(profile, executor)
         except LauncherError as error:
             yield BAD, str(error)
         else:
-            yield OK, f"[{name}]: {kind}"
+            yield OK, f"[{name}]: {executor.kind}"
 
 
 def _check_login(only: str | None) -> Iterator[Finding]:
-    import os
-
     try:
         environment = resolve(load_env_file(), None, {}, None, os.environ, verify=True)
     except LauncherError as error:
@@ -152,20 +166,17 @@ def _check_nemo_run(only: str | None) -> Iterator[Finding]:
     if importlib.util.find_spec("nemo_run") is None:
         yield NOTE, f"nemo-run is not installed; executors need it: {fields.install_command('local')}"
         return
-    for kind, spec in fields.SPECS.items():
-        yield _check_executor(kind, spec)
+    yield from map(_check_executor, EXECUTORS.values())
 
 
-def _check_executor(kind: str, spec: fields.Spec) -> Finding:
-    # The skypilot module imports without SkyPilot; the class refuses later.
-    needed: dict[str, Callable[[], object]] = {
-        "skypilot": lambda: importlib.import_module("sky"),
-    }
+def _check_executor(executor: Executor) -> Finding:
+    kind = executor.kind
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            needed.get(kind, lambda: None)()
-            importlib.import_module(spec.module)
+            if executor.package:
+                importlib.import_module(executor.package)
+            importlib.import_module(f"{EXECUTION}.{executor.module}")
     except ImportError as error:
         return NOTE, f"{kind} executors cannot be built ({error}): {fields.install_command(kind)}"
     return OK, f"{kind} executors can be built"

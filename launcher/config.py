@@ -30,6 +30,7 @@ WANDB_KEYS: dict[str, Kind] = {
     "project": TEXT,
     "entity": TEXT,
     "run_name": TEXT,
+    "name": TEXT,
     "tags": TEXTS,
     "notes": TEXT,
     "group": TEXT,
@@ -107,13 +108,17 @@ class EnvFile:
         """
         table = self._table("wandb")
         if table is None:
+            self._check_misspelt()
             return None
         for key, value in table.items():
             self._check_wandb(key, value)
+        if table.get("run_name") and table.get("name"):
+            raise self.problem("wandb", "name", '"name" and "run_name" mean the same: keep one')
         return WandbSection(
             config=WandbConfig(
                 tags=tuple(table.get("tags", ())),
                 **{key: table.get(key) or None for key in _CONFIG_TEXTS},
+                run_name=table.get("run_name") or table.get("name") or None,
             ),
             inputs=tuple(table.get("inputs", ())),
             base_url=(table.get("base_url") or "").rstrip("/") or None,
@@ -149,6 +154,13 @@ class EnvFile:
         if table is not None and not isinstance(table, dict):
             raise self.problem("", name, f'"{name}" must be a table: write [{name}]')
         return table
+
+    def _check_misspelt(self) -> None:
+        """Find the table that was to be `[wandb]`: close in its name, and with nothing in it but what goes there."""
+        for name, table in self.tables.items():
+            near = isinstance(table, dict) and table and set(table) <= set(WANDB_KEYS)
+            if near and did_you_mean(name, ("wandb",)).startswith("; did"):
+                raise self.problem(name, None, f"[{name}] is no profile; did you mean [wandb]?")
 
     def _check_wandb(self, key: str, value: object) -> None:
         kind = WANDB_KEYS.get(key)
@@ -189,7 +201,7 @@ class EnvFile:
         raise self.problem(lineage[-1], "extends", text) if lineage else LauncherError(f"{self.path}: {text}")
 
 
-_CONFIG_TEXTS = ("project", "entity", "run_name", "notes", "group", "job_type")
+_CONFIG_TEXTS = ("project", "entity", "notes", "group", "job_type")
 
 
 def load_wandb_config(
@@ -224,7 +236,7 @@ def load_env_file(
     """
     named = path or (os.environ if environ is None else environ).get(FILE_VARIABLE)
     if named:
-        found = Path(named).expanduser()
+        found = Path(os.path.expanduser(named))
         if not found.is_file():
             said_by = "" if path else f", named by {FILE_VARIABLE}"
             raise LauncherError(f"{found}: no such file{said_by}; name an existing {FILE_NAME} or leave it out")
@@ -251,11 +263,13 @@ def _parse(path: Path) -> EnvFile:
     else:
         import tomli as tomllib
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return EnvFile(path, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         # The message ends in "(at line 3, column 5)".
         raise LauncherError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise LauncherError(f"{path}: arrays or tables in it are nested too deep to be read") from None
     except UnicodeDecodeError as error:
         raise LauncherError(f"{path}: not valid UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:

@@ -57,19 +57,20 @@ def missing_key(environ: Mapping[str, str], base_url: str | None) -> LauncherErr
     )
 
 
-def check_key(base_url: str | None, key: str, timeout: float = CHECK_TIMEOUT) -> str:
+def check_key(base_url: str | None, key: str, source: str = "", timeout: float = CHECK_TIMEOUT) -> str:
     """Ask the server whether it takes the key, before a job waits hours in a queue to find out.
 
     Args:
         base_url: The server; None for W&B's own.
         key: The key.
+        source: Who named the server, for people; "" for nobody.
         timeout: Seconds after which the server counts as not reachable from here.
 
     Returns:
         "" when the key is good; else a note: this host cannot tell, the job may.
 
     Raises:
-        LauncherError: When the server rejects the key.
+        LauncherError: When the server rejects the key, or is none.
     """
     url = base_url or login.DEFAULT_URL
     answer = viewer.ask(url, key, os.environ, timeout)
@@ -77,5 +78,10 @@ def check_key(base_url: str | None, key: str, timeout: float = CHECK_TIMEOUT) ->
         command = f"wandb login --relogin --host {login.shown(url)}" if base_url else "wandb login --relogin"
         raise LauncherError(
             f"{login.shown(url)} rejects the API key (HTTP {answer.status}): run `{command}`, or set a valid key"
+        )
+    if answer.other:
+        raise LauncherError(
+            f"{source or contract.BASE_URL}: {contract.BASE_URL}={login.shown(url)} {answer.text}: name the W&B server "
+            f"there, or verify=False where only the job can reach it"
         )
     return "" if answer.status == 200 else f"the key could not be checked from here: {login.shown(url)} {answer.text}"

@@ -20,7 +20,7 @@ from . import credentials
 from .config import EnvFile, Profile, load_env_file
 from .credentials import Credentials
 from .errors import LauncherError
-from .variables import EXPLICIT, FROM_HOST, Variable, layers
+from .variables import EXPLICIT, ORDER, Variable, layers
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Environment:
     def public(self) -> dict[str, str]:
         """Everything but the API key, by name: what may lie in a job file."""
         return {item.name: item.value for item in self.variables if item.name not in contract.SECRETS}
+
+    @property
+    def other_secrets(self) -> dict[str, str]:
+        """Secrets beside the API key, by name: tokens and passwords that a profile or the caller names."""
+        return {item.name: item.value for item in self.variables if item.secret and item.name not in contract.SECRETS}
 
     @property
     def brings_own_login(self) -> bool:
@@ -139,7 +144,7 @@ def resolve(
         key_needed: Whether it is an error if this host has no key: not where the job's engine keeps one.
     """
     strongest = {item.name: item for item in layers(file, profile, environ, config, env)}
-    order = {name: place for place, name in enumerate(FROM_HOST)}
+    order = {name: place for place, name in enumerate(ORDER)}
     ordered = sorted(strongest.values(), key=lambda variable: order.get(variable.name, len(order)))
     problems = contract.Contract({name: item.value for name, item in strongest.items()}).problems
     environment = Environment(tuple(ordered), notes=problems)
@@ -169,7 +174,7 @@ def _with_login(environment: Environment, environ: Mapping[str, str], verify: bo
     if found.key is None:
         note = f"this host logs in with {found.source}, which stays here: the job needs a login of its own"
         return replace(environment, credentials=found, notes=(*environment.notes, note))
-    note = credentials.check_key(base_url, found.key) if verify else ""
+    note = credentials.check_key(base_url, found.key, server.source if server else "") if verify else ""
     variable = Variable(contract.API_KEY, found.key, found.source, secret=True)
     return Environment(
         variables=_with(environment.variables, variable),
@@ -181,6 +186,6 @@ def _with_login(environment: Environment, environ: Mapping[str, str], verify: bo
 def _with(variables: tuple[Variable, ...], new: Variable) -> tuple[Variable, ...]:
     """The variables with one replaced or added, still in order."""
     others = [variable for variable in variables if variable.name != new.name]
-    place = FROM_HOST.index(new.name)
-    before = [item for item in others if item.name in FROM_HOST and FROM_HOST.index(item.name) < place]
+    place = ORDER.index(new.name)
+    before = [item for item in others if item.name in ORDER and ORDER.index(item.name) < place]
     return (*before, new, *others[len(before) :])

@@ -8,13 +8,19 @@ for docker and local jobs is after the job: nemo-run does not detach from those
 from __future__ import annotations
 
 import atexit
+import base64
+import contextlib
 import dataclasses
 import io
+import json
 import os
 import secrets
 import shlex
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,9 @@ FILE_NAME = "wandb_api_key"
 
 # Longer than jobs queue and run; what is older was left behind.
 MAX_AGE_DAYS = 30
+
+# Seconds that the end of a launching process may wait for a cluster.
+_AT_EXIT_BOUND = 30.0
 
 
 def key_folder() -> Path:
@@ -62,34 +71,83 @@ def write_key_file(key: str, keep: bool = False) -> Path:
     return path
 
 
-def place_key_on_cluster(tunnel: Any, folder: str, key: str) -> str:
-    """Write a key to a file of its own on a cluster; the key travels on standard input, never on a command line.
+def place_on_cluster(tunnel: Any, folder: str, files: Mapping[str, str]) -> str:
+    """Write secrets to a folder of their own on a cluster; they travel on standard input, never on a command line.
 
     Args:
         tunnel: nemo-run's SSHTunnel or LocalTunnel.
-        folder: Directory for key files, on a file system that the compute nodes share; made if need be.
-        key: The API key.
+        folder: Directory for such folders, on a file system that the compute nodes share; made if need be.
+        files: Text by file name.
 
     Returns:
-        The file's path on the cluster.
+        The folder's path on the cluster.
 
     Raises:
         LauncherError: Where the cluster cannot be reached or the directory not be written.
     """
     own = f"{folder.rstrip('/')}/{secrets.token_hex(8)}"
-    path = f"{own}/{FILE_NAME}"
     parent = shlex.quote(folder)
-    # The key is read first and whatever comes: a tunnel whose other end does not listen reports only that.
+    # All is read first and whatever comes: a tunnel whose other end does not listen reports only that.
+    reads = "; ".join(f"IFS= read -r text{number}" for number in range(len(files)))
+    writes = " && ".join(
+        f'printf %s "$text{number}" | base64 -d > {shlex.quote(f"{own}/{name}")}' for number, name in enumerate(files)
+    )
     steps = (
-        f"IFS= read -r key; umask 077; mkdir -p {parent} && chmod 700 {parent} && mkdir {shlex.quote(own)}"
-        f" && printf '%s\\n' \"$key\" > {shlex.quote(path)} || exit"
+        f"{reads}; umask 077; mkdir -p {parent} && chmod 700 {parent} && mkdir {shlex.quote(own)} && {writes} || exit"
         f"; find {parent} -mindepth 1 -maxdepth 1 -mtime +{MAX_AGE_DAYS} -exec rm -rf {{}} + || :"
     )
+    lines = "".join(base64.b64encode(text.encode()).decode() + "\n" for text in files.values())
     try:
-        run_through(tunnel, f"sh -c {shlex.quote(steps)}", key + "\n")
+        run_through(tunnel, f"sh -c {shlex.quote(steps)}", lines)
     except LauncherError as error:
         raise LauncherError(f"the key file could not be written into {folder}: {error}") from None
-    return path
+    return own
+
+
+def run_at_exit(tunnel: Any, command: str) -> None:
+    """Run a command at the other end of a tunnel when this process ends; nothing is said where that fails.
+
+    In a process of its own, since an ending interpreter may start no threads (3.12.1), which tunnels need. Not where
+    the login would ask for a password.
+
+    Args:
+        tunnel: nemo-run's SSHTunnel or LocalTunnel.
+        command: The command.
+    """
+    if not getattr(tunnel, "identity", "local"):
+        return
+    given = {item.name: getattr(tunnel, item.name) for item in dataclasses.fields(tunnel) if item.init}
+    told = {"path": sys.path, "class": type(tunnel).__name__, "given": given, "command": command}
+    try:
+        text = json.dumps(told)
+    except TypeError:  # a tunnel of a kind that we do not know
+        return
+    atexit.register(_run_elsewhere, text, os.getpid())
+
+
+_ELSEWHERE = """
+import json, sys
+told = json.load(sys.stdin)
+sys.path[:] = told["path"]
+from nemo_run.core.tunnel import client
+from launcher.key_files import run_through
+run_through(getattr(client, told["class"])(**told["given"]), told["command"])
+"""
+
+
+def _run_elsewhere(text: str, pid: int) -> None:
+    if os.getpid() != pid:  # a fork of the process that wants it
+        return
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            [sys.executable, "-c", _ELSEWHERE],
+            input=text,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_AT_EXIT_BOUND,
+            check=False,
+        )
 
 
 def run_through(tunnel: Any, command: str, text: str = "") -> str:

@@ -74,3 +74,9 @@ def _warn(environment: Environment) -> None:
     if readable:
         text = f"{', '.join(readable)}: Ray shows a runtime_env in clear text, in `ray job list` and in its logs"
         warnings.warn(text, LauncherWarning, stacklevel=3)
+    if environment.credentials and environment.credentials.key and not environment.brings_own_login:
+        text = (
+            f"the W&B key ({environment.credentials.source}) is not in a runtime_env, which Ray shows in clear text: "
+            f"name a file with it that the driver's node has (key_file=…), or run `wandb login` there"
+        )
+        warnings.warn(text, LauncherWarning, stacklevel=3)

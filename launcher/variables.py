@@ -1,30 +1,33 @@
 """One variable of a job, and the places that name variables, weakest first.
 
-What belongs to one process or one machine is left to the container side: paths of this host (WANDB_DIR), the marks of
-the shim, the scheduler's job id.
+All of W&B's own variables go from the host to the job, but for those that name a path, a program or a process of this
+host (`STAYS`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from shim import environment as contract
+from shim import login
 from shim.config import WandbConfig
 
 from .config import EnvFile, Profile
 from .credentials import find_server
 from .errors import LauncherError, did_you_mean
 from .kinds import NUMBER, TEXT, name_of
+from .values import problem_of
 
 HIDDEN = "********"
 EXPLICIT = "--env"
 HOST = "environment"
 
-# Variables that a job takes from the host's environment, in the order in which all are shown. Left out: paths of
-# this host (WANDB_DIR, WANDB_API_KEY_FILE, WANDB_IDENTITY_TOKEN_FILE) and WANDB_SHIM_OWNED_BY, one process's mark.
-FROM_HOST = (
+# The order in which variables are shown; all others follow.
+ORDER = (
     contract.PROJECT,
     contract.ENTITY,
     contract.NAME,
@@ -41,6 +44,18 @@ FROM_HOST = (
     contract.INIT_TIMEOUT,
     contract.FINISH_TIMEOUT,
     *contract.OWN_VARIABLES,
+)
+
+# What stays on the host: each names a path, a program or a process there. Names from wandb/env.py and
+# wandb/sdk/wandb_settings.py, 0.31.0; the rest are the shim's marks of one process, and the launcher's own.
+STAYS = frozenset(
+    {
+        *(contract.DIR, "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR", "WANDB_RUN_DIR"),
+        *(contract.API_KEY_FILE, contract.IDENTITY_TOKEN_FILE, "WANDB_CREDENTIALS_FILE", "WANDB_CONFIG_PATHS"),
+        *("WANDB_PROGRAM", "WANDB_PROGRAM_RELPATH", "WANDB_PROGRAM_ABSPATH", "WANDB_ARGS", "WANDB_X_EXECUTABLE"),
+        *("WANDB_NOTEBOOK_NAME", "WANDB_JUPYTER", "WANDB_GIT_ROOT", "WANDB_CODE_DIR", "WANDB_SWEEP_PARAM_PATH"),
+        *(contract.SERVICE, "WANDB_INITED", "WANDB_HOST", contract.OWNED_BY, contract.ATTACH, "WANDB_SHIM_ENV_FILE"),
+    }
 )
 
 # WandbConfig's fields and their variables.
@@ -80,6 +95,8 @@ class Variable:
     @property
     def shown(self) -> str:
         """The value for people's eyes."""
+        if self.name == contract.BASE_URL:
+            return login.shown(self.value)
         return HIDDEN if self.secret else self.value
 
     def __repr__(self) -> str:
@@ -108,30 +125,55 @@ def layers(
         LauncherError: For a value or name that no environment can carry, or a key in a file.
     """
     yield from _from_file(file, environ)
-    yield from _from_profile(profile) if profile else ()
+    yield from _from_profile(profile, environ) if profile else ()
     yield from _from_host(environ)
     yield from _from_config(config, "config") if config else ()
     yield from _from_caller(env)
 
 
 def _from_file(file: EnvFile | None, environ: Mapping[str, str]) -> Iterator[Variable]:
-    server = find_server({name: value for name, value in environ.items() if name != contract.BASE_URL})
-    if server.url:
-        yield Variable(contract.BASE_URL, server.url, server.source)
     section = file.wandb if file else None
+    yield from _from_settings(environ, bool(section and section.base_url))
     if file is None or section is None:
         return
     source = f"{file.path.name} [wandb]"
-    yield from _from_config(section.config, source)
-    if section.base_url:
-        yield Variable(contract.BASE_URL, section.base_url, source)
+    keys = {**{name: key for key, name in OF_CONFIG.items()}, contract.BASE_URL: "base_url"}
+    for name, value in (*_values_of(section.config, source), (contract.BASE_URL, section.base_url)):
+        if value:
+            with _told_by(lambda text, name=name: file.problem("wandb", keys[name], text), source):  # type: ignore[misc]
+                yield _variable(name, value, source)
     if section.inputs:
         yield Variable(contract.INPUTS, ",".join(section.inputs), source)
     if section.sync_tensorboard is not None:
         yield Variable(contract.TENSORBOARD, "on" if section.sync_tensorboard else "off", source)
 
 
+def _from_settings(environ: Mapping[str, str], server_known: bool) -> Iterator[Variable]:
+    """What `wandb login --host` and `wandb offline` have said; the server only where nobody names another."""
+    without = {name: value for name, value in environ.items() if name not in (contract.BASE_URL, contract.MODE)}
+    if not server_known and not environ.get(contract.BASE_URL):
+        server = find_server(without)
+        if server.url:
+            yield Variable(contract.BASE_URL, server.url, server.source)
+    mode = login.find_mode(without)
+    if mode and mode.value in login.OFFLINE_MODES:
+        yield Variable(contract.MODE, mode.value, f"wandb {mode.value} ({mode.source})")
+
+
+@contextlib.contextmanager
+def _told_by(problem: Callable[[str], LauncherError], source: str) -> Iterator[None]:
+    """Let an error name the file and the line instead of the source alone."""
+    try:
+        yield
+    except LauncherError as error:
+        raise problem(str(error).removeprefix(f"{source}: ")) from None
+
+
 def _from_config(config: WandbConfig, source: str) -> Iterator[Variable]:
+    yield from (_variable(name, value, source) for name, value in _values_of(config, source))
+
+
+def _values_of(config: WandbConfig, source: str) -> Iterator[tuple[str, str]]:
     for attribute, name in OF_CONFIG.items():
         value = getattr(config, attribute)
         if isinstance(value, tuple):
@@ -140,10 +182,10 @@ def _from_config(config: WandbConfig, source: str) -> Iterator[Variable]:
                 raise LauncherError(f'{source}: "{with_comma}" has a comma, which separates {attribute} in {name}')
             value = ",".join(value)
         if value:
-            yield Variable(name, _checked(name, value, source), source)
+            yield name, value
 
 
-def _from_profile(profile: Profile) -> Iterator[Variable]:
+def _from_profile(profile: Profile, environ: Mapping[str, str]) -> Iterator[Variable]:
     image = next((profile.fields[name] for name in IMAGE_FIELDS if profile.fields.get(name)), None)
     if isinstance(image, str):
         yield Variable(contract.DOCKER, image, profile.source)
@@ -157,17 +199,45 @@ def _from_profile(profile: Profile) -> Iterator[Variable]:
         if not (TEXT | NUMBER).accepts(value):
             text = f'"{name}" in env_vars must be text, found {name_of(value)}: put it in quotes'
             raise profile.problem("env_vars", text)
-        yield _variable(name, str(value), profile.source)
+        with _told_by(lambda text: profile.problem("env_vars", text), profile.source):
+            yield _variable(name, _interpolated(str(value), environ, name, profile.source), profile.source)
+
+
+# As OmegaConf has it, which Nemotron's commands read env.toml with.
+_OF_HOST = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,\s*([^}]*))?\}")
+
+
+def _interpolated(value: str, environ: Mapping[str, str], name: str, source: str) -> str:
+    """`${oc.env:NAME}` and `${oc.env:NAME,default}` with the host's values in their place."""
+
+    def of_host(match: re.Match[str]) -> str:
+        found = environ.get(match[1], match[2])
+        if found is None:
+            raise LauncherError(f"{source}: {name} takes {match[1]} from this host, where it is not set: set it")
+        return found
+
+    return _OF_HOST.sub(of_host, value)
 
 
 def _from_host(environ: Mapping[str, str]) -> Iterator[Variable]:
     alias = environ.get(contract.GROUP_ALIAS)
     if alias:
         yield Variable(contract.GROUP, alias, HOST)
-    for name in FROM_HOST:
-        value = environ.get(name)
-        if value:
+    for name, value in environ.items():
+        if value.strip() and goes_along(name):
             yield _variable(name, value, HOST)
+
+
+def goes_along(name: str) -> bool:
+    """Whether a variable of the host goes to the job; private ones (WANDB__…) say how wandb runs here."""
+    if not name.startswith("WANDB_") or name.startswith("WANDB__") or name in STAYS or name == contract.GROUP_ALIAS:
+        return False
+    return not name.startswith("WANDB_SHIM") or name in contract.OWN_VARIABLES
+
+
+def left_behind(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """W&B's variables that stay on this host, sorted."""
+    return tuple(sorted(name for name, value in environ.items() if value and name in STAYS))
 
 
 def _from_caller(env: Mapping[str, str]) -> Iterator[Variable]:
@@ -182,13 +252,28 @@ def _variable(name: str, value: str, source: str) -> Variable:
         raise LauncherError(f"{source}: {name!r} is no name of a variable: letters, digits and _ only")
     if name.startswith("WANDB_SHIM") and name not in contract.OWN_VARIABLES:
         raise LauncherError(f"{source}: no variable {name} for jobs{did_you_mean(name, contract.OWN_VARIABLES)}")
+    value = _checked(name, value, source)
     if name == contract.BASE_URL:
-        value = value.rstrip("/")
-    secret = name in contract.SECRETS or bool(_SECRET_WORDS.search(name))
-    return Variable(name, _checked(name, value, source), source, secret)
+        secret = bool(urlsplit(value).password)
+    else:
+        secret = name in contract.SECRETS or bool(_SECRET_WORDS.search(name))
+    return Variable(name, value, source, secret)
 
 
 def _checked(name: str, value: str, source: str) -> str:
+    """The value as it goes to the job.
+
+    Raises:
+        LauncherError: For one that no environment can carry, or that W&B would refuse there.
+    """
     if "\0" in value:
         raise LauncherError(f"{source}: {name} holds a NUL character, which no environment can carry")
-    return value
+    if name == contract.API_KEY:
+        return value.strip()
+    problem = problem_of(name, value)
+    if problem:
+        shown = login.shown(value) if name == contract.BASE_URL else repr(value)
+        raise LauncherError(f"{source}: {name}={shown} {problem}")
+    if name == contract.MODE and value == "dryrun":  # as it was called before it was "offline"
+        return "offline"
+    return login.normal(value) if name == contract.BASE_URL else value

@@ -24,7 +24,7 @@ def init_wandb_from_env() -> Any | None:
 
 
 def init_wandb_if_configured(
-    config: WandbConfig | None, *, job_type: str | None = None, tags: Sequence[str] = ()
+    config: WandbConfig | None, job_type: str | None = None, tags: Sequence[str] | None = None
 ) -> Any | None:
     """Open a run as `config` says, or hand over the open one with these settings merged in.
 
@@ -51,7 +51,7 @@ def init_wandb_if_configured(
         "notes": config.notes,
         "group": config.group,
         "job_type": job_type or config.job_type,
-        "tags": tuple(dict.fromkeys((*config.tags, *tags))) or None,
+        "tags": tuple(dict.fromkeys((*config.tags, *(tags or ())))) or None,
     }
     attach.apply(wandb)
     said = {name: value for name, value in arguments.items() if value is not None}

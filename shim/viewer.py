@@ -33,11 +33,13 @@ class Answer:
         status: HTTP status; 401, too, where an answer of 200 knows nobody; 0 where no W&B server has answered.
         text: What to tell people, to follow the server's address in a sentence; "" where the key is taken.
         untrusted: Whether its certificate was refused here; wandb may have been given others.
+        other: Whether something has answered there that is no W&B server.
     """
 
     status: int
     text: str = ""
     untrusted: bool = False
+    other: bool = False
 
 
 def ask(base_url: str, key: str | None, environ: Mapping[str, str], timeout: float) -> Answer:
@@ -70,7 +72,7 @@ def _ask(base_url: str, key: str | None, environ: Mapping[str, str], timeout: fl
         with _opener(environ).open(request, timeout=timeout) as response:
             answer = json.loads(response.read(_MAX_ANSWER))
     except urllib.error.HTTPError as error:
-        return Answer(error.code, f"answers HTTP {error.code}")
+        return Answer(error.code, f"answers HTTP {error.code}", other=error.code in (404, 405))
     except TimeoutError:
         return _late(timeout)
     except urllib.error.URLError as error:
@@ -78,12 +80,12 @@ def _ask(base_url: str, key: str | None, environ: Mapping[str, str], timeout: fl
             return _late(timeout)
         return Answer(0, f"cannot be reached: {error.reason}", "CERTIFICATE_VERIFY_FAILED" in str(error.reason))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Answer(0, f"does not answer as a W&B server: {_said(error)}")
+        return Answer(0, f"does not answer as a W&B server: {_said(error)}", other=not isinstance(error, OSError))
     data = answer.get("data") if isinstance(answer, dict) else None
     if isinstance(answer, dict) and answer.get("errors") and not data:
         return Answer(400, "answers with an error")
     if not isinstance(data, dict) or "viewer" not in data:
-        return Answer(0, "does not answer as a W&B server")
+        return Answer(0, "does not answer as a W&B server", other=True)
     return Answer(200) if data["viewer"] or not key else Answer(401, "knows nobody with this key")
 
 

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.fields import LEPTON_PIN, NEMO_RUN
+from launcher.requirements import LEPTON_PIN, NEMO_RUN
 from tests import interpreters
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -27,7 +27,7 @@ def patch_wandb_runid_for_seeded_random() -> bool:
     Harmless where the shim has already done it and where the release has no such defect.
 
     Returns:
-        Whether the loaded wandb had the defect; also False when wandb is not installed.
+        Whether the loaded wandb has the defect, which is mended then; also False when wandb is not installed.
     """
     import importlib
 
@@ -39,7 +39,7 @@ def patch_wandb_runid_for_seeded_random() -> bool:
 
 
 def apply(module: ModuleType) -> bool:
-    """Swap the generator in `wandb.sdk.lib.runid` where it is one that repeats; say whether it was."""
+    """Swap the generator in `wandb.sdk.lib.runid` where it is one that repeats; say whether it was, or was before."""
     generate = getattr(module, "generate_fast_id", None)
     if generate is None:  # up to 0.23.0 all IDs come from `secrets`
         return False
@@ -47,8 +47,10 @@ def apply(module: ModuleType) -> bool:
         if name not in generate.__code__.co_names:
             continue
         source = getattr(module, name, None)
+        if isinstance(source, random.SystemRandom):
+            return True
         repeats = source is random or (isinstance(source, random.Random) and not _reseeded_after_fork(module))
-        if repeats and not isinstance(source, random.SystemRandom):
+        if repeats:
             setattr(module, name, random.SystemRandom())
             return True
     return False

@@ -176,7 +176,8 @@ assert init_wandb_if_configured(WandbConfig()) is None
 run = init_wandb_from_env()
 assert run is not None and wandb.run is run
 config = WandbConfig(project="proj", run_name="named", tags=("a",), notes="n", group="g")
-assert init_wandb_if_configured(config, job_type="eval", tags=["b"]) is run
+assert init_wandb_if_configured(config, "eval", ["b"]) is run
+assert init_wandb_if_configured(config, job_type="eval", tags=None) is run
 run.log({"x": 1})
 """
 

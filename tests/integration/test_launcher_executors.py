@@ -50,14 +50,15 @@ PROFILES: dict[str, dict[str, Any]] = {
         "wandb_secret": "w",
         "worker_groups": [{"group_name": "workers", "replicas": 2, "cpu_requests": "1"}],
     },
+    "skypilot-jobs": {"infra": "kubernetes", "nodes": 2, "startup_commands": ["echo 1"]},
+    "kubeflow": {"container_image": "image:1", "nodes": 2, "wandb_secret": "w", "workdir_pvc": "pvc"},
 }
-NEEDS_EXTRAS = ("skypilot", "kuberay")
 
 PROLOGUE = """
 import json, os, sys, warnings
 warnings.simplefilter("ignore")
 import launcher
-from launcher.executors import build_executor
+from launcher import build_executor
 GIVEN = json.loads(os.environ.pop("GIVEN"))
 
 def build(kind, **more):
@@ -123,7 +124,7 @@ def look(kind):
     executor = build(kind)
     return {
         "class": type(executor).__module__ + "." + type(executor).__qualname__,
-        "env": executor.env_vars,
+        "env": executor.env_vars or {item["name"]: item["value"] for item in executor.env_list},
         "dump": repr(executor),
         "fields": {f.name: repr(getattr(executor, f.name)) for f in dataclasses.fields(executor)},
     }
@@ -138,6 +139,8 @@ answer({kind: look(kind) for kind in GIVEN["profiles"]})
         "dgxcloud": "dgxcloud.DGXCloudExecutor",
         "lepton": "lepton.LeptonExecutor",
         "kuberay": "kuberay.KubeRayExecutor",
+        "skypilot-jobs": "skypilot_jobs.SkypilotJobsExecutor",
+        "kubeflow": "kubeflow.KubeflowExecutor",
     }
     for kind, item in seen.items():
         assert item["env"]["WANDB_PROJECT"] == "p", kind
@@ -151,30 +154,33 @@ answer({kind: look(kind) for kind in GIVEN["profiles"]})
         "dgxcloud": {"client_id": "'id'", "pvc_nemo_run_dir": "'/pvc/jobs'"},
         "lepton": {"nemo_run_dir": "'/jobs'", "secret_vars": "{'WANDB_API_KEY': 'w'}"},
         "kuberay": {"image": "'image:1'"},
+        "skypilot-jobs": {"num_nodes": "2", "setup": "'echo 1'"},
+        "kubeflow": {"image": "'image:1'", "num_nodes": "2"},
     }
     for kind, fields in expected.items():
         assert {name: seen[kind]["fields"][name] for name in fields} == fields, kind
     assert f"{environ['HOME']}/data:/data" in seen["docker"]["fields"]["volumes"]
-    for kind in ("docker", "slurm", "dgxcloud", "lepton", "kuberay"):
+    for kind in ("docker", "slurm", "dgxcloud", "lepton", "kuberay", "kubeflow"):
         assert seen[kind]["env"]["WANDB_DOCKER"] == "image:1", kind
 
 
 def test_the_table_of_fields_is_that_of_nemo_runs_classes(environ: dict[str, str], tmp_path: Path) -> None:
     program = """
 import dataclasses, importlib
-from launcher.fields import COMMON, SPECS
+from launcher.executors import EXECUTORS
+from launcher.executors.base import COMMON, EXECUTION
 def look(spec):
-    cls = getattr(importlib.import_module(spec.module), spec.class_name)
+    cls = getattr(importlib.import_module(EXECUTION + "." + spec.module), spec.class_name)
     real = {f.name: f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
             for f in dataclasses.fields(cls) if f.init}
     known = {field.target or name for name, field in {**COMMON, **spec.fields}.items()}
     return {"missing": sorted(set(real) - known), "unknown": sorted(t for t in known - set(real) if t[0] != "."),
             "required": sorted(n for n, must in real.items() if must), "ours": sorted(spec.required)}
-answer({kind: look(spec) for kind, spec in SPECS.items()})
+answer({kind: look(spec) for kind, spec in EXECUTORS.items()})
 """
     for kind, seen in in_nemo_run(program, environ, tmp_path).items():
-        # env_vars is ".env_vars" in the table, tunnel ".tunnel"; the other two are nemo-run's own to fill.
-        unlisted = {"env_vars", "experiment_id", "job_dir"} | ({"tunnel"} if kind == "slurm" else set())
+        # env_vars, packager and tunnel have names of ours in the table; the other two are nemo-run's own to fill.
+        unlisted = {"env_vars", "packager", "experiment_id", "job_dir"} | ({"tunnel"} if kind == "slurm" else set())
         assert set(seen["missing"]) == unlisted, kind
         assert seen["unknown"] == [], kind
         assert seen["required"] == seen["ours"], kind
@@ -226,7 +232,7 @@ def test_slurm_exports_every_value_unchanged(environ: dict[str, str], tmp_path: 
     assert {name: job[name] for name in VALUES} == VALUES
     assert job["WANDB_PROJECT"] == "p"
     assert job["WANDB_API_KEY_FILE"] == path
-    assert "wandb_shim_forget_key" in script
+    assert "wandb_shim_end" in script
 
 
 def test_dgx_cloud_exports_every_value_unchanged_and_refers_to_a_secret(
@@ -336,6 +342,12 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("kuberay", {"container_kwargs": {"env": []}}, '"env" in container_kwargs replaces all other variables'),
     ("kuberay", {"spec_kwargs": {"volumes": []}}, '"volumes" in spec_kwargs replaces all other volumes: use volumes'),
     ("skypilot", {"packager": object}, "nemo-run refuses: Only GitArchivePackager"),
+    ("kubeflow", {"pod_spec_overrides": {"volumes": []}}, '"volumes" in pod_spec_overrides replaces all other volumes'),
+    ("docker", {"wandb_secret": "w"}, 'docker profiles have no field "wandb_secret"'),
+    ("docker", {"network": "a\0b"}, '"network" holds a NUL character'),
+    ("slurm", {"packager": "gti"}, 'unknown packager "gti"; did you mean "git"?'),
+    ("slurm", {"packager": "pattern"}, "needs packager_include_pattern"),
+    ("slurm", {"packager": "hybrid"}, '"hybrid" needs its parts'),
     ("kubernetes", {}, 'unknown executor "kubernetes"'),
 ]
 
@@ -345,7 +357,7 @@ def test_mistakes_in_a_profile_are_named(environ: dict[str, str], tmp_path: Path
 import nemo_run as run
 from launcher.errors import LauncherError
 def attempt(kind, fields):
-    if "packager" in fields:
+    if "object" in fields.get("packager", ""):
         fields = {"packager": run.Packager()}
     profile = {"executor": kind, **GIVEN["profiles"].get(kind, {}), **fields}
     try:
@@ -361,6 +373,62 @@ answer([attempt(kind, fields) for kind, fields in GIVEN["mistakes"]])
     messages = in_nemo_run(program, {**environ, "GIVEN": json.dumps(given)}, tmp_path)
     for (kind, fields, words), message in zip(MISTAKES, messages, strict=True):
         assert words in (message or ""), (kind, fields, message)
+
+
+def test_kubeflow_gets_every_value_unchanged_and_mounts_a_secret(environ: dict[str, str], tmp_path: Path) -> None:
+    program = """
+executor = assigned(build("kubeflow"))
+executor.materialize_launch_script(["python", "train.py"])
+answer({"body": executor.get_job_body("job", ["true"]), "script": open(executor.job_dir + "/launch.sh").read()})
+"""
+    seen = in_nemo_run(program, environ, tmp_path)
+    assert KEY not in json.dumps(seen)
+    spec = seen["body"]["spec"]
+    variables = {item["name"]: kubelet(item["value"], {"HOME": "/root"}) for item in spec["trainer"]["env"]}
+    assert {name: variables[name] for name in VALUES} == VALUES
+    assert not [name for name in VALUES if f"export {name}=" in seen["script"]], "a shell would read them again"
+    folder, _, name = variables["WANDB_API_KEY_FILE"].rpartition("/")
+    pod = spec["podTemplateOverrides"][0]["spec"]
+    [mount], [volume] = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    assert (name, mount["mountPath"], mount["name"]) == ("WANDB_API_KEY", folder, volume["name"])
+    assert volume["secret"] == {"secretName": "w"}
+
+
+def test_what_nemotrons_profiles_write_is_taken(environ: dict[str, str], tmp_path: Path) -> None:
+    program = """
+profile = {"executor": "slurm", "account": "a", "nemo_run_dir": "/lustre/team", "packager": "git",
+           "startup_commands": ["echo 1", "echo 2"], "setup_lines": "echo 0",
+           "env_vars": {"PLACE": "${oc.env:PLACE}/x", "OTHER": "${oc.env:NOT_SET,there}"}}
+os.environ["PLACE"] = "/here"
+executor = build_executor(profile, env={"WANDB_PROJECT": "p", "WANDB_MODE": "offline"}, verify=False)
+answer([type(executor.packager).__name__, executor.tunnel.job_dir, executor.setup_lines, executor.env_vars])
+"""
+    packager, job_dir, lines, env = in_nemo_run(program, environ, tmp_path)
+    assert (packager, job_dir, lines) == ("GitArchivePackager", "/lustre/team", "echo 0\necho 1\necho 2")
+    assert (env["PLACE"], env["OTHER"]) == ("/here/x", "there")
+
+
+def test_other_secrets_travel_with_the_key_where_that_can_be(environ: dict[str, str], tmp_path: Path) -> None:
+    program = """
+def look(kind, **more):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        executor = build(kind, env_vars={"HF_TOKEN": "hf_se cret", "A": "b"}, **more)
+    said = [str(item.message) for item in caught if "HF_TOKEN" in str(item.message)]
+    return {"said": said, "dump": repr(executor), "env": executor.env_vars}
+os.environ["HF_TOKEN"] = "hf_se cret"
+answer({"slurm": look("slurm"), "docker": look("docker"), "local": look("local")})
+"""
+    seen = in_nemo_run(program, environ, tmp_path)
+    for kind in ("slurm", "local"):
+        assert "hf_se" not in seen[kind]["dump"], kind
+        assert seen[kind]["said"] == [], kind
+        assert seen[kind]["env"]["A"] == "b", kind
+    folder = Path(seen["slurm"]["env"]["WANDB_API_KEY_FILE"]).parent
+    assert (folder / "variables").read_text() == "export HF_TOKEN='hf_se cret'\n"
+    assert (folder / "variables").stat().st_mode & 0o777 == 0o600
+    assert "HF_TOKEN" in seen["slurm"]["dump"], "a container is to have it"
+    assert len(seen["docker"]["said"]) == 1
 
 
 def test_a_missing_package_is_named_with_the_pip_command(environ: dict[str, str], tmp_path: Path) -> None:
@@ -394,15 +462,17 @@ def test_a_job_that_brings_its_own_key_file_gets_no_other(environ: dict[str, str
     program = """
 import dataclasses
 def look(kind):
-    executor = build(kind, env_vars={"WANDB_API_KEY_FILE": "/in/the/job"}, wandb_secret="")
-    return [executor.env_vars["WANDB_API_KEY_FILE"], repr(executor)]
+    GIVEN["profiles"][kind].pop("wandb_secret", None)
+    executor = build(kind, env_vars={"WANDB_API_KEY_FILE": "/in/the/job"})
+    env = executor.env_vars or {item["name"]: item["value"] for item in executor.env_list}
+    return [env["WANDB_API_KEY_FILE"], repr(executor)]
 answer({kind: look(kind) for kind in GIVEN["profiles"]})
 """
     for kind, (path, dump) in in_nemo_run(program, environ, tmp_path).items():
         assert path == "/in/the/job", kind
         assert "secretName" not in dump, kind
         assert "/run/secrets" not in dump, kind
-        assert "wandb_shim_forget_key" not in dump, kind
+        assert "wandb_shim_end" not in dump, kind
         assert "WANDB_API_KEY'" not in dump, kind
 
 
@@ -432,7 +502,7 @@ def warned(kind, **more):
         warnings.simplefilter("always")
         build(kind, **more)
     return [str(item.message) for item in caught if item.category.__name__ == "LauncherWarning"]
-answer([warned("skypilot"), warned("dgxcloud", wandb_secret=""), warned("local", env_vars={"HF_TOKEN": "x"}),
+answer([warned("skypilot"), warned("dgxcloud", wandb_secret=""), warned("docker", env_vars={"HF_TOKEN": "x"}),
         warned("slurm")])
 """
     skypilot, dgxcloud, token, slurm = in_nemo_run(program, environ, tmp_path)

@@ -74,19 +74,44 @@ sys.exit(3)
 """
 
 
-def submit(job: Job, cluster: SlurmCluster, program: str, retries: int = 0) -> str:
-    """Submit as a user would, from a project with an env.toml; the job's number."""
+# Two experiments with one executor, the second submitted when nothing of the first is left.
+ONE_AFTER_THE_OTHER = """
+import time
+
+import launcher
+import nemo_run as run
+
+if __name__ == "__main__":
+    executor = launcher.build_executor("cluster", packager=run.GitArchivePackager())
+    for title in ("first", "second"):
+        with run.Experiment(title, executor=executor) as experiment:
+            script = run.Script(path="train.py", entrypoint="python3", args=[title])
+            experiment.add(script, executor=executor, name="task")
+            experiment.run(detach=True, tail_logs=False)
+        executor.tunnel.connect()
+        while executor.tunnel.run("squeue --noheader", hide=True).stdout.strip():
+            time.sleep(0.5)
+"""
+
+# Does not mention W&B.
+SHORT = "import os, sys\nprint('done', sys.argv[1:], os.environ.get('SLURM_ARRAY_TASK_ID'))\n"
+
+
+def submit(
+    job: Job, cluster: SlurmCluster, program: str, retries: int = 0, launch_by: str = LAUNCH, more: str = ""
+) -> None:
+    """Submit as a user would, from a project with an env.toml."""
     where = {"port": cluster.port, "user": cluster.user, "identity": cluster.identity, "home": cluster.home}
-    toml = ENV_TOML.format(**where, retries=retries, planted=PLANTED, formula=FORMULA_TOML)
-    write_project(job, toml, LAUNCH, program)
+    toml = ENV_TOML.format(**where, retries=retries, planted=PLANTED, formula=FORMULA_TOML) + more
+    write_project(job, toml, launch_by, program)
     launch(job, path=(cluster.tools,))
-    return cluster.only_job()
 
 
 def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere(
     job: Job, slurm: SlurmCluster, tmp_path: Path
 ) -> None:
-    number = submit(job, slurm, TRAIN)
+    submit(job, slurm, TRAIN)
+    number = slurm.only_job()
     slurm.wait_for(lambda: slurm.log().count("attempt 0 task") == 2)
     [key_file] = slurm.run("find", slurm.home, "-name", KEY_FILE).split()
     assert slurm.run("stat", "-c", "%a %U", key_file, str(Path(key_file).parent)).split() == ["600", "me", "700", "me"]
@@ -115,7 +140,8 @@ def test_a_job_of_two_tasks_that_is_requeued_is_one_run_and_its_key_lies_nowhere
 
 
 def test_a_job_that_fails_twice_keeps_its_key_for_the_retry_and_no_longer(job: Job, slurm: SlurmCluster) -> None:
-    number = submit(job, slurm, FAILS, retries=1)
+    submit(job, slurm, FAILS, retries=1)
+    number = slurm.only_job()
     slurm.wait_for(lambda: slurm.state(number) == "FAILED")
     run = job.server.run()
     assert (run.state, run.exit_code, bool(run.resumed)) == ("failed", 3, True)
@@ -124,8 +150,27 @@ def test_a_job_that_fails_twice_keeps_its_key_for_the_retry_and_no_longer(job: J
 
 
 def test_a_job_that_is_cancelled_leaves_no_key(job: Job, slurm: SlurmCluster) -> None:
-    number = submit(job, slurm, TRAIN)
+    submit(job, slurm, TRAIN)
+    number = slurm.only_job()
     slurm.wait_for(lambda: slurm.log().count("attempt 0 task") == 2)
     slurm.run("scancel", number)
     slurm.wait_for(lambda: slurm.state(number) == "CANCELLED")
+    slurm.wait_for(lambda: slurm.run("find", slurm.home, "-name", KEY_FILE) == "")
+
+
+def test_two_tasks_of_one_executor_one_after_the_other_both_have_the_key(job: Job, slurm: SlurmCluster) -> None:
+    submit(job, slurm, SHORT, launch_by=ONE_AFTER_THE_OTHER)
+    runs = job.server.runs
+    assert [(run.exit_code, run.config["_wandb"]["value"] is not None) for run in runs] == [(0, True), (0, True)]
+    assert ["['first']" in run.console_text() for run in runs] == [True, False]
+    slurm.wait_for(lambda: slurm.run("find", slurm.home, "-name", KEY_FILE) == "")
+
+
+def test_an_array_of_three_shares_the_key_and_its_last_task_takes_it_along(job: Job, slurm: SlurmCluster) -> None:
+    submit(job, slurm, SHORT, more='array = "0-2"\n')
+    slurm.wait_for(lambda: not slurm.run("squeue", "--noheader"))
+    runs = job.server.runs
+    assert [run.exit_code for run in runs] == [0, 0, 0]
+    tasks = sorted(task for run in runs for task in "012" if f"done ['--steps', '3'] {task}" in run.console_text())
+    assert tasks == ["0", "1", "2"]
     slurm.wait_for(lambda: slurm.run("find", slurm.home, "-name", KEY_FILE) == "")

@@ -74,9 +74,7 @@ def test_with_the_shim_both_jobs_keep_their_artifacts(job: Job, environment: str
 
 
 def test_the_fix_may_be_called_by_hand(job: Job) -> None:
-    by_hand = (
-        "from shim import patch_wandb_runid_for_seeded_random as patch\nassert [patch(), patch()] == [True, False]"
-    )
+    by_hand = "from shim import patch_wandb_runid_for_seeded_random as patch\nassert [patch(), patch()] == [True, True]"
     first, second = logged_twice(job, "wandb-0.23.1", by_hand=by_hand, skip="wandb_runid")
     assert DEFECT not in first + second
     assert committed(job) == ["one", "two"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from launcher.fields import LEPTON_PIN, NEMO_RUN, SPECS
+from launcher.executors import EXECUTORS
+from launcher.requirements import LEPTON_PIN, NEMO_RUN
 from tests.environments import REPOSITORY, environments
 
 if sys.version_info >= (3, 11):
@@ -23,5 +24,5 @@ def test_the_launcher_extra_is_what_the_experiments_of_the_tests_run_with() -> N
 
 
 def test_every_executor_that_needs_more_has_an_extra_of_its_name() -> None:
-    needed = {kind: [NEMO_RUN.replace("==", f"[{spec.extra}]==")] for kind, spec in SPECS.items() if spec.extra}
+    needed = {kind: [NEMO_RUN.replace("==", f"[{spec.extra}]==")] for kind, spec in EXECUTORS.items() if spec.extra}
     assert {kind: EXTRAS[kind] for kind in needed} == needed

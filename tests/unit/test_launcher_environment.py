@@ -6,7 +6,7 @@ import pytest
 
 from launcher import resolve_environment
 from launcher.errors import LauncherError
-from launcher.variables import HIDDEN
+from launcher.variables import HIDDEN, left_behind
 from shim.config import WandbConfig
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -168,7 +168,7 @@ def test_an_identity_token_is_noted(project: Path) -> None:
 def test_verification_reaches_the_server_only_for_online_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def check_key(base_url: str | None, key: str) -> str:
+    def check_key(base_url: str | None, key: str, source: str) -> str:
         asked.append((base_url, key))
         return "not reachable"
 
@@ -187,6 +187,22 @@ MISTAKES: dict[str, tuple[dict[str, object], dict[str, str], str]] = {
     "no table": ({"env_vars": ["A=1"]}, {}, '"env_vars" must be a table, found a list'),
     "bad name": ({}, {"A B": "1"}, "'A B' is no name of a variable"),
     "nul": ({}, {"A": "\0"}, "A holds a NUL character"),
+    "mode": ({}, {"WANDB_MODE": "ofline"}, "--env: WANDB_MODE='ofline' is no mode of W&B; did you mean \"offline\"?"),
+    "project": ({}, {"WANDB_PROJECT": "a/b"}, "WANDB_PROJECT='a/b' cannot have / in it"),
+    "long project": ({}, {"WANDB_PROJECT": "a" * 129}, "is longer than 128 characters"),
+    "entity": ({"env_vars": {"WANDB_ENTITY": "my team"}}, {}, "profile: WANDB_ENTITY='my team' cannot have a space"),
+    "tag": ({}, {"WANDB_TAGS": "a,,b"}, "WANDB_TAGS='a,,b' has an empty tag"),
+    "last tag": ({}, {"WANDB_TAGS": "a,"}, "has an empty tag: take one comma away"),
+    "run id": ({}, {"WANDB_RUN_ID": "a:b"}, "WANDB_RUN_ID='a:b' cannot have : in it"),
+    "no address": ({}, {"WANDB_BASE_URL": "wandb.example.com"}, "WANDB_BASE_URL=wandb.example.com is no address"),
+    "a bracket": (
+        {},
+        {"WANDB_BASE_URL": "http://u:pass-word@[::1"},
+        "WANDB_BASE_URL=http://********@[::1 is no address",
+    ),
+    "no number": ({}, {"WANDB_BASE_URL": "http://h:abc"}, "the port is wrong"),
+    "no TLS": ({}, {"WANDB_BASE_URL": "http://api.wandb.ai"}, "would send the API key unencrypted"),
+    "of no host": ({"env_vars": {"A": "${oc.env:NOWHERE}"}}, {}, "A takes NOWHERE from this host, where it is not set"),
     "misspelt": ({}, {"WANDB_SHIM_LOGS": "debug"}, 'did you mean "WANDB_SHIM_LOG"?'),
     "misspelt in a profile": ({"env_vars": {"WANDB_SHIM_OWNR": "last"}}, {}, 'did you mean "WANDB_SHIM_OWNER"?'),
 }
@@ -199,6 +215,88 @@ def test_a_mistake_is_named(project: Path, case: str) -> None:
         resolve_environment(profile, env, environ=host(project))
     assert words in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+FILES = {
+    "base_url = 'wandb.example.com'": "env.toml, line 3: WANDB_BASE_URL=wandb.example.com is no address of a server",
+    "entity = 'a/b'": "env.toml, line 3: WANDB_ENTITY='a/b' cannot have / in it",
+    "tags = ['a', '']": "env.toml, line 3: WANDB_TAGS='a,' has an empty tag",
+    "name = 'a'\nrun_name = 'b'": '"name" and "run_name" mean the same',
+}
+
+
+@pytest.mark.parametrize("line", FILES)
+def test_a_value_in_the_file_is_named_with_its_line(project: Path, line: str) -> None:
+    (project / "env.toml").write_text(f"[wandb]\nproject = 'p'\n{line}\n")
+    with pytest.raises(LauncherError) as caught:
+        resolve_environment(environ={"HOME": str(project.parent), "WANDB_API_KEY": KEY})
+    assert FILES[line] in str(caught.value)
+
+
+def test_a_server_in_wandbs_settings_is_named_with_its_line(project: Path) -> None:
+    settings = project.parent / ".config" / "wandb" / "settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[default]\nentity = acme\nbase_url = http://[::1\n")
+    environ = {"HOME": str(project.parent), "WANDB_API_KEY": KEY}
+    with pytest.raises(LauncherError, match=r"~/\.config/wandb/settings, line 3: http://\[::1 is no address"):
+        resolve_environment(environ=environ)
+    named = {**environ, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    assert resolve_environment(environ=named)["WANDB_BASE_URL"].value == "http://127.0.0.1:9"
+
+
+def test_every_variable_of_wandb_goes_along_but_those_of_this_host(project: Path) -> None:
+    goes = {
+        "WANDB_DISABLE_CODE": "true",
+        "WANDB_DISABLE_GIT": "true",
+        "WANDB_CONSOLE": "off",
+        "WANDB_HTTP_TIMEOUT": "60",
+        "WANDB_SAVE_CODE": "false",
+        "WANDB_INSECURE_DISABLE_SSL": "true",
+        "WANDB_APP_URL": "https://app.example.com",
+        "WANDB_OF_TOMORROW": "1",
+        "WANDB_SWEEP_ID": "abc",
+    }
+    stays = (
+        "WANDB_DIR",
+        "WANDB_CACHE_DIR",
+        "WANDB_SERVICE",
+        "WANDB_SHIM_OWNED_BY",
+        "WANDB_PROGRAM",
+        "WANDB_CONFIG_DIR",
+    )
+    environ = host(project, **goes, **dict.fromkeys(stays, "/here"), WANDB__SERVICE_WAIT="1", NOT_OF_WANDB="1")
+    environment = resolve_environment(environ=environ)
+    assert {name: environment.public.get(name) for name in goes} == goes
+    assert not [item.name for item in environment if item.value in ("/here", "1") and item.name != "WANDB_OF_TOMORROW"]
+    assert left_behind(environ) == tuple(sorted(stays))
+
+
+def test_wandb_offline_on_this_host_is_an_offline_job(project: Path) -> None:
+    (project / "wandb").mkdir()
+    (project / "wandb" / "settings").write_text("[default]\nmode = offline\n")
+    environment = resolve_environment(environ={"HOME": str(project.parent)})
+    assert environment["WANDB_MODE"].value == "offline"
+    assert environment["WANDB_MODE"].source == "wandb offline (wandb/settings, line 2)"
+    assert not environment.online
+    assert resolve_environment(environ=host(project, WANDB_MODE="online")).online
+    assert resolve_environment(environ=host(project, WANDB_MODE="dryrun"))["WANDB_MODE"].value == "offline"
+
+
+@pytest.mark.parametrize("key", [f" {KEY}\n", f"{KEY}\r\n"])
+def test_a_key_with_white_space_around_it_is_trimmed(project: Path, key: str) -> None:
+    assert resolve_environment(environ=host(project, WANDB_API_KEY=key))["WANDB_API_KEY"].value == KEY
+    assert resolve_environment(env={"WANDB_API_KEY": key}, environ=host(project))["WANDB_API_KEY"].value == KEY
+
+
+def test_a_blank_key_is_none(project: Path) -> None:
+    with pytest.raises(LauncherError, match="no API key"):
+        resolve_environment(environ={"HOME": str(project.parent), "WANDB_API_KEY": " \n"})
+
+
+def test_a_password_in_an_address_is_not_shown(project: Path) -> None:
+    environment = resolve_environment(environ=host(project, WANDB_BASE_URL="https://me:pass-word@wandb.example.com"))
+    assert environment["WANDB_BASE_URL"].shown == "https://********@wandb.example.com"
+    assert "pass-word" not in repr(environment)
 
 
 def test_a_key_in_the_file_is_named_with_its_line(project: Path) -> None:

@@ -21,6 +21,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "p")
 
 
+@pytest.fixture
+def at_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is on the driver's node, not here."""
+    monkeypatch.delenv("WANDB_API_KEY")
+
+
+@pytest.mark.usefixtures("at_the_driver")
 def test_the_runtime_env_has_everything_but_the_key() -> None:
     profile = {"executor": "slurm", "account": "a", "env_vars": {"A": "Köln\n'x'"}}
     assert ray_runtime_env(profile, env={"B": "100$"}) == {
@@ -34,17 +41,25 @@ def test_a_key_file_is_named_and_not_read(tmp_path: Path) -> None:
     assert KEY not in env_vars.values()
 
 
+def test_how_the_key_gets_to_the_workers_is_said() -> None:
+    with pytest.warns(LauncherWarning, match=r"the W&B key \(environment\) is not in a runtime_env.*key_file=") as said:
+        assert KEY not in str(ray_runtime_env())
+    assert KEY not in str(said[0].message)
+
+
 def test_no_key_is_needed_on_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
     assert ray_runtime_env()["env_vars"]["WANDB_PROJECT"] == "p"
 
 
+@pytest.mark.usefixtures("at_the_driver")
 @pytest.mark.parametrize("value", ["$HOME", "a${X}b"])
 def test_what_ray_would_change_is_refused_by_name(value: str) -> None:
     with pytest.raises(LauncherError, match=r"^NOTE \(from --env\) has .* which Ray replaces"):
         ray_runtime_env(env={"NOTE": value})
 
 
+@pytest.mark.usefixtures("at_the_driver")
 def test_other_secrets_are_warned_about() -> None:
     with pytest.warns(LauncherWarning, match="HF_TOKEN: Ray shows"):
         ray_runtime_env(env={"HF_TOKEN": "x"})

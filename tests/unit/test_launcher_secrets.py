@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from launcher import secrets
 from launcher.credentials import Credentials
 from launcher.errors import LauncherError
-from launcher.executors import shell_quoted
+from launcher.executors import EXECUTORS
+from launcher.executors.base import Cargo, Delivery, shell_quoted
+from launcher.executors.slurm import closing_lines, job_lines
 from launcher.key_files import write_key_file
-from launcher.secrets import Key, deliver, slurm_cleanup
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -25,8 +25,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def key(place: str = "environment", secret: str = "", inherited: str = "") -> Key:
-    return Key(Credentials(KEY, "test", place), secret, inherited)
+def key(place: str = "environment", secret: str = "", inherited: str = "") -> Cargo:
+    return Cargo(Credentials(KEY, "test", place), secret, {"WANDB_API_KEY": inherited} if inherited else {})
+
+
+def deliver(kind: str, cargo: Cargo, fields: dict[str, object]) -> Delivery:
+    return EXECUTORS[kind].deliver(cargo, fields)
 
 
 def mode(path: Path) -> int:
@@ -66,7 +70,7 @@ def test_a_key_file_goes_with_its_process_and_an_old_one_with_the_next(tmp_path:
 
 @pytest.mark.parametrize("place", ["environment", "file", "netrc"])
 def test_a_local_job_inherits_the_key_and_nothing_is_written(cache: Path, place: str) -> None:
-    assert deliver("local", key(place), {}) == secrets.Delivery()
+    assert deliver("local", key(place), {}) == Delivery()
     assert not cache.exists()
 
 
@@ -134,8 +138,8 @@ def test_kuberay_mounts_its_secret_as_a_file_beside_other_volumes() -> None:
     assert (mount["name"], mount["mountPath"]) == (volume["name"], "/run/secrets/wandb-shim")
     assert "kubectl create secret generic wandb" in delivery.warning
     assert deliver("kuberay", key(secret="mine"), {}).warning == ""
-    by_hand = {"container_kwargs": {"envFrom": [{"secretRef": {"name": "mine"}}]}}
-    assert deliver("kuberay", key(secret="mine"), by_hand) == secrets.Delivery()
+    by_hand: dict[str, object] = {"container_kwargs": {"envFrom": [{"secretRef": {"name": "mine"}}]}}
+    assert deliver("kuberay", key(secret="mine"), by_hand) == Delivery()
 
 
 def test_what_remains_readable_is_said() -> None:
@@ -147,16 +151,68 @@ def test_what_remains_readable_is_said() -> None:
 
 
 def test_without_a_key_only_engines_with_secrets_have_something_to_do() -> None:
-    nobody = Key(None)
+    nobody = Cargo()
     assert [
-        kind for kind in ("local", "docker", "slurm", "skypilot", "dgxcloud") if deliver(kind, nobody, {}).fields
+        kind
+        for kind in ("local", "docker", "slurm", "skypilot", "skypilot-jobs", "dgxcloud")
+        if deliver(kind, nobody, {}).fields
     ] == []
     assert deliver("lepton", nobody, {}).fields
     assert deliver("kuberay", nobody, {}).fields
-    assert deliver("dgxcloud", Key(None, secret="wandb"), {}).fields
+    assert deliver("dgxcloud", Cargo(secret="wandb"), {}).fields
 
 
-# how the script ends, what scontrol answers (None: nothing), whether the key is still there afterwards
+# Slurm's tools as a job sees them: `jobs/N` is the script of job N, `show/N` what scontrol shows of it.
+SQUEUE = """#!/bin/sh
+ls {root}/jobs || exit 1
+"""
+SCONTROL = """#!/bin/sh
+case "$1" in
+    show) cat "{root}/show/$3" ;;
+    write) test -s "{root}/jobs/$3" && cat "{root}/jobs/$3" ;;
+esac
+"""
+
+
+class Cluster:
+    """A folder with a key, and stand-ins for Slurm's tools."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "a b"
+        self.folder.mkdir()
+        (self.folder / "key").write_text(KEY)
+        for name in ("bin", "jobs", "show"):
+            (root / name).mkdir()
+        for name, text in (("squeue", SQUEUE), ("scontrol", SCONTROL)):
+            (root / "bin" / name).write_text(text.format(root=root))
+            (root / "bin" / name).chmod(0o755)
+
+    def queue(self, number: str, script: str | None, shown: str = "") -> None:
+        """Have a job in the queue; one without a script is interactive."""
+        (self.root / "jobs" / number).write_text(script or "")
+        (self.root / "show" / number).write_text(shown or ("BatchFlag=0" if script is None else "BatchFlag=1"))
+
+    def close(self) -> None:
+        """Do what the launching process has done at its end."""
+        self.run(closing_lines(str(self.folder)), {})
+
+    def run(self, script: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": f"{self.root}/bin:/usr/bin:/bin", **environ}
+        return subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=False)
+
+    def job(self, number: str, ending: str = "exit 0", **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run one that was submitted with the key."""
+        script = f"set -evx\nset +e\ntrap 'echo before' EXIT\n{job_lines(str(self.folder))}\n{ending}\n"
+        return self.run(script, {"SLURM_JOB_ID": number, **environ})
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+# how the script ends, what scontrol shows (None: nothing), whether the key is still there afterwards
 ENDINGS = {
     "success": ("exit 0", "JobState=RUNNING Restarts=0", False),
     "failure": ("exit 3", "JobState=RUNNING Restarts=0", False),
@@ -175,34 +231,78 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("case", ENDINGS)
-def test_on_slurm_the_key_goes_when_the_job_has_ended_for_good(case: str, tmp_path: Path) -> None:
-    ending, answer, kept = ENDINGS[case]
-    folder = tmp_path / "a b"
-    folder.mkdir()
-    (folder / "key").write_text(KEY)
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "scontrol").write_text("#!/bin/sh\n" + (f"cat <<'X'\n{answer}\nX\n" if answer else "exit 1\n"))
-    (tools / "scontrol").chmod(0o755)
-    script = "set -evx\nset +e\ntrap 'echo before' EXIT\n" + slurm_cleanup(str(folder)) + "\n"
-    script += ending.replace("KEY/key", f"'{folder}/key'") + "\n"
-    environ = {"PATH": f"{tools}:/usr/bin:/bin", "SLURM_JOB_ID": "7"}
-    done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True)
-    assert folder.exists() == kept, done.stderr
+def test_on_slurm_the_key_goes_when_the_job_has_ended_for_good(case: str, cluster: Cluster) -> None:
+    ending, shown, kept = ENDINGS[case]
+    cluster.queue("7", f"names {cluster.folder}", shown or "")
+    if shown is None:
+        (cluster.root / "show" / "7").unlink()
+    (cluster.folder / "closed").touch()
+    done = cluster.job("7", ending.replace("KEY/key", f"'{cluster.folder}/key'"))
+    assert cluster.folder.exists() == kept, done.stderr
     assert ("theirs" if "theirs" in ending else "before") in done.stdout, "earlier and later traps still run"
-    assert "wandb_shim_arm" not in done.stderr.replace(script, ""), "and the log is not filled with ours"
+    traced = done.stderr.partition("_wandb_shim_flags=")[2]
+    assert "wandb_shim_arm" not in traced.partition("wandb_shim_arm\n")[2], "the log is not filled with ours"
+    assert KEY not in done.stderr + done.stdout
     expected = {"exit 0": 0, "exit 3": 3}.get(ending.rpartition("; ")[2])
     assert expected is None or done.returncode == expected
 
 
-def test_the_second_run_of_a_requeued_job_removes_the_key(tmp_path: Path) -> None:
-    folder = tmp_path / "key"
-    folder.mkdir()
-    (tmp_path / "scontrol").write_text("#!/bin/sh\necho JobState=RUNNING Restarts=1\n")
-    (tmp_path / "scontrol").chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
-    subprocess.run(["bash", "-c", slurm_cleanup(str(folder)) + "\nexit 3"], env=environ, check=False)
-    assert not folder.exists()
+def test_the_second_run_of_a_requeued_job_removes_the_key(cluster: Cluster) -> None:
+    cluster.queue("7", f"names {cluster.folder}", "JobState=RUNNING Restarts=1")
+    (cluster.folder / "closed").touch()
+    cluster.job("7", "exit 3", SLURM_RESTART_COUNT="1")
+    assert not cluster.folder.exists()
+
+
+def test_jobs_of_one_executor_share_the_key_until_the_last_has_ended(cluster: Cluster) -> None:
+    for number in ("7", "8", "9"):
+        cluster.queue(number, f"names {cluster.folder}", "JobState=RUNNING Restarts=0")
+    cluster.queue("10", "another job of the same user")
+    cluster.queue("11", None)
+    cluster.job("7")
+    cluster.close()
+    assert (cluster.folder / "key").exists()
+    cluster.job("8")
+    assert (cluster.folder / "key").exists(), "a job that waits needs it, whoever has ended before"
+    cluster.job("9")
+    assert not cluster.folder.exists(), "two that still stand in the queue have said that they are done"
+
+
+def test_the_key_stays_as_long_as_more_may_be_submitted(cluster: Cluster) -> None:
+    cluster.queue("7", f"names {cluster.folder}", "JobState=RUNNING Restarts=0")
+    cluster.job("7")
+    assert (cluster.folder / "key").exists()
+    cluster.close()
+    assert not cluster.folder.exists(), "the launching process was the last to need it"
+    cluster.close()
+
+
+def test_the_key_stays_where_slurm_gives_no_answer_about_others(cluster: Cluster) -> None:
+    cluster.queue("7", f"names {cluster.folder}", "JobState=RUNNING Restarts=0")
+    cluster.queue("8", "", "JobState=RUNNING")
+    (cluster.folder / "closed").touch()
+    cluster.job("7")
+    assert cluster.folder.exists(), "job 8 has a script that cannot be read"
+    (cluster.root / "bin" / "squeue").unlink()
+    (cluster.root / "jobs" / "8").unlink()
+    cluster.job("7")
+    assert cluster.folder.exists()
+
+
+def test_secret_variables_reach_the_job_and_not_its_log(cluster: Cluster) -> None:
+    (cluster.folder / "variables").write_text("export HF_TOKEN='hf_se cret'\n")
+    cluster.queue("7", f"names {cluster.folder}", "JobState=RUNNING Restarts=0")
+    done = cluster.job("7", 'test "${#HF_TOKEN}" = 10 && echo "there"')
+    assert "there" in done.stdout
+    assert "hf_se" not in done.stdout + done.stderr
+
+
+def test_the_lines_for_slurm_are_clean(repository: Path) -> None:
+    file = repository / "launcher" / "executors" / "slurm_key.sh"
+    tool = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([tool, file], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert "#" not in job_lines("/x").replace('"$#"', "").replace("${#", ""), "comments stay in the file"
 
 
 NASTY = [

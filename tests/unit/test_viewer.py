@@ -121,9 +121,6 @@ def test_a_rejected_key_is_an_error(serve: Serve, answer: Answer) -> None:
 
 IN_TROUBLE = {
     "500": reply(500),
-    "a page": reply(200, b"<html>"),
-    "a list": reply(200, b'["x"]'),
-    "404": reply(404),
     "an error": reply(200, b'{"errors": [{"message": "no"}], "data": null}'),
 }
 
@@ -131,6 +128,18 @@ IN_TROUBLE = {
 @pytest.mark.parametrize("answer", IN_TROUBLE.values(), ids=IN_TROUBLE)
 def test_a_server_in_trouble_is_a_note_on_the_host(serve: Serve, answer: Answer) -> None:
     assert "could not be checked from here" in check_key(serve(answer), KEY)
+
+
+NO_SERVER = {"a page": reply(200, b"<html>"), "a list": reply(200, b'["x"]'), "404": reply(404)}
+
+
+@pytest.mark.parametrize("answer", NO_SERVER.values(), ids=NO_SERVER)
+def test_what_is_no_wandb_server_is_an_error_on_the_host(serve: Serve, answer: Answer) -> None:
+    url = serve(answer)
+    with pytest.raises(
+        LauncherError, match=f"env.toml .wandb.: WANDB_BASE_URL={url} (does not answer|answers HTTP 404)"
+    ):
+        check_key(url, KEY, "env.toml [wandb]")
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"\0" * 100, b"HTTP/1.1 999999 x\r\n\r\n", b""])
