@@ -12,13 +12,11 @@ import base64
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import secrets
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +30,7 @@ FILE_NAME = "wandb_api_key"
 MAX_AGE_DAYS = 30
 
 # Seconds that the end of a launching process may wait for a cluster.
-_AT_EXIT_BOUND = 30.0
+_AT_EXIT_BOUND = 20.0
 
 
 def key_folder() -> Path:
@@ -104,49 +102,32 @@ def place_on_cluster(tunnel: Any, folder: str, files: Mapping[str, str]) -> str:
     return own
 
 
-def run_at_exit(tunnel: Any, command: str) -> None:
-    """Run a command at the other end of a tunnel when this process ends; nothing is said where that fails.
+def run_at_exit(tunnel: Any, script: str) -> None:
+    """Run a script of bash at the other end of a tunnel when this process ends; nothing is said where that fails.
 
-    In a process of its own, since an ending interpreter may start no threads (3.12.1), which tunnels need. Not where
-    the login would ask for a password.
+    By `ssh`, which nemo-run's own copying needs, too: an ending interpreter may start no threads (3.12.1), which
+    tunnels need. Where the login would ask for a password, it is not done.
 
     Args:
         tunnel: nemo-run's SSHTunnel or LocalTunnel.
-        command: The command.
+        script: The script.
     """
-    if not getattr(tunnel, "identity", "local"):
-        return
-    given = {item.name: getattr(tunnel, item.name) for item in dataclasses.fields(tunnel) if item.init}
-    told = {"path": sys.path, "class": type(tunnel).__name__, "given": given, "command": command}
-    try:
-        text = json.dumps(told)
-    except TypeError:  # a tunnel of a kind that we do not know
-        return
-    atexit.register(_run_elsewhere, text, os.getpid())
+    command = ["bash", "-s"]
+    if type(tunnel).__name__ == "SSHTunnel":
+        options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={_AT_EXIT_BOUND // 2:.0f}"]
+        options += ["-p", str(tunnel.port)] if tunnel.port else []
+        options += ["-i", tunnel.identity] if tunnel.identity else []
+        command = ["ssh", *options, f"{tunnel.user}@{tunnel.host}", *command]
+    atexit.register(_run_bounded, command, script, os.getpid())
 
 
-_ELSEWHERE = """
-import json, sys
-told = json.load(sys.stdin)
-sys.path[:] = told["path"]
-from nemo_run.core.tunnel import client
-from launcher.key_files import run_through
-run_through(getattr(client, told["class"])(**told["given"]), told["command"])
-"""
-
-
-def _run_elsewhere(text: str, pid: int) -> None:
+def _run_bounded(command: list[str], script: str, pid: int) -> None:
     if os.getpid() != pid:  # a fork of the process that wants it
         return
+    quiet = subprocess.DEVNULL
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(
-            [sys.executable, "-c", _ELSEWHERE],
-            input=text,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_AT_EXIT_BOUND,
-            check=False,
+            command, input=script, text=True, stdout=quiet, stderr=quiet, timeout=_AT_EXIT_BOUND, check=False
         )
 
 

@@ -59,7 +59,7 @@ def _deliver(cargo: Cargo, fields: Mapping[str, Any]) -> Delivery:
     # The one directory that compute nodes surely share: sbatch scripts lie there.
     base = tunnel.job_dir or run_through(tunnel, 'printf %s "$HOME"')
     own = place_on_cluster(tunnel, f"{base.rstrip('/')}/.wandb-shim", files)
-    run_at_exit(tunnel, f"bash -c {shlex.quote(closing_lines(own))}")
+    run_at_exit(tunnel, closing_lines(own))
     added: dict[str, Any] = {"setup_lines": _joined(fields.get("setup_lines"), job_lines(own))}
     if fields.get("container_image"):
         if cargo.key:

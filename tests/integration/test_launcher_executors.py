@@ -6,13 +6,18 @@ The programs run in an environment that has nemo-run; what they print last, as J
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.environments import python_of
+from tests.forking import Forks, forking
+
+pytestmark = pytest.mark.xdist_group("nemo-run")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -77,46 +82,62 @@ def answer(value):
 """
 
 
-def nemo_run_python() -> str:
-    """The interpreter that has nemo-run and its extras."""
-    return str(python_of("launcher"))
-
-
 @pytest.fixture
 def environ(tmp_path: Path, clean_environment: dict[str, str]) -> dict[str, str]:
     """A host whose login is in the environment."""
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]"
-        "\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"
-    )
     return {
         **clean_environment,
         "PYTHONPATH": str(REPOSITORY),
         "NEMORUN_HOME": str(tmp_path / "nemo_run"),
-        "KUBECONFIG": str(kubeconfig),
         "WANDB_API_KEY": KEY,
         "GIVEN": json.dumps({"profiles": PROFILES, "values": VALUES}),
     }
 
 
-def in_nemo_run(program: str, environ: dict[str, str], folder: Path) -> Any:
-    """Run a program after the prologue; what it answered."""
-    done = subprocess.run(
-        [nemo_run_python(), "-c", PROLOGUE + program],
-        env=environ,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+# Imported once; what finds packages missing runs in an interpreter of its own.
+IMPORTS = """
+import importlib, nemo_run.config
+for name in ("local", "docker", "slurm", "skypilot", "skypilot_jobs", "dgxcloud", "lepton", "kuberay", "kubeflow"):
+    importlib.import_module("nemo_run.core.execution." + name)
+"""
+
+KUBECONFIG = (
+    "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]"
+    "\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"
+)
+
+InNemoRun = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    home = tmp_path_factory.mktemp("home")
+    (home / "kubeconfig").write_text(KUBECONFIG)  # named before kubernetes is imported, which then looks
+    named = {"HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")}
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), **named}
+    with forking(python_of("launcher"), IMPORTS, environ) as running:
+        yield running
+
+
+@pytest.fixture
+def in_nemo_run(forks: Forks, environ: dict[str, str], tmp_path: Path) -> InNemoRun:
+    """Run a program after the prologue, with changes to `environ`; what it answered."""
+
+    def run(program: str, **changes: str) -> Any:
+        home = "import os, nemo_run.config\nnemo_run.config.set_nemorun_home(os.environ['NEMORUN_HOME'])\n"
+        return answer_of(forks.run(home + PROLOGUE + program, {**environ, **changes}, tmp_path))
+
+    return run
+
+
+def answer_of(done: subprocess.CompletedProcess[str]) -> Any:
+    """What a program printed last, as JSON."""
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return json.loads(done.stdout.rstrip().splitlines()[-1])
 
 
 def test_every_executor_is_of_nemo_runs_exact_class_and_has_no_key_in_its_variables(
-    environ: dict[str, str], tmp_path: Path
+    environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun
 ) -> None:
     program = """
 import dataclasses
@@ -130,7 +151,7 @@ def look(kind):
     }
 answer({kind: look(kind) for kind in GIVEN["profiles"]})
 """
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     assert {kind: item["class"].removeprefix("nemo_run.core.execution.") for kind, item in seen.items()} == {
         "local": "local.LocalExecutor",
         "docker": "docker.DockerExecutor",
@@ -164,7 +185,9 @@ answer({kind: look(kind) for kind in GIVEN["profiles"]})
         assert seen[kind]["env"]["WANDB_DOCKER"] == "image:1", kind
 
 
-def test_the_table_of_fields_is_that_of_nemo_runs_classes(environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_table_of_fields_is_that_of_nemo_runs_classes(
+    environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun
+) -> None:
     program = """
 import dataclasses, importlib
 from launcher.executors import EXECUTORS
@@ -178,7 +201,7 @@ def look(spec):
             "required": sorted(n for n, must in real.items() if must), "ours": sorted(spec.required)}
 answer({kind: look(spec) for kind, spec in EXECUTORS.items()})
 """
-    for kind, seen in in_nemo_run(program, environ, tmp_path).items():
+    for kind, seen in in_nemo_run(program).items():
         # env_vars, packager and tunnel have names of ours in the table; the other two are nemo-run's own to fill.
         unlisted = {"env_vars", "packager", "experiment_id", "job_dir"} | ({"tunnel"} if kind == "slurm" else set())
         assert set(seen["missing"]) == unlisted, kind
@@ -216,11 +239,11 @@ def sourced(script: str, tmp_path: Path) -> dict[str, str]:
     return dict(item.partition("=")[::2] for item in dump.read_text().split("\0") if item)
 
 
-def test_slurm_exports_every_value_unchanged(environ: dict[str, str], tmp_path: Path) -> None:
+def test_slurm_exports_every_value_unchanged(in_nemo_run: InNemoRun, tmp_path: Path) -> None:
     program = scheduled(
         "slurm", 'answer({"script": request.materialize(), "path": executor.env_vars["WANDB_API_KEY_FILE"]})'
     )
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     script, path = seen["script"], seen["path"]
     assert KEY not in script
     assert Path(path).read_text() == KEY + "\n"
@@ -235,9 +258,7 @@ def test_slurm_exports_every_value_unchanged(environ: dict[str, str], tmp_path: 
     assert "wandb_shim_end" in script
 
 
-def test_dgx_cloud_exports_every_value_unchanged_and_refers_to_a_secret(
-    environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_dgx_cloud_exports_every_value_unchanged_and_refers_to_a_secret(in_nemo_run: InNemoRun, tmp_path: Path) -> None:
     program = scheduled(
         "dgxcloud",
         """
@@ -248,7 +269,7 @@ executor.create_training_job("token", "project", "cluster", "task")
 answer({"script": open(executor.experiment_dir + "/torchrun_job.sh").read(), "sent": sent[0]})
 """,
     )
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     assert KEY not in json.dumps(seen)
     job = sourced(seen["script"], tmp_path)
     assert {name: job[name] for name in VALUES} == VALUES
@@ -257,9 +278,7 @@ answer({"script": open(executor.experiment_dir + "/torchrun_job.sh").read(), "se
     assert variables["WANDB_API_KEY"]["secret"] == {"name": "wandb", "key": "WANDB_API_KEY"}
 
 
-def test_skypilot_gets_every_value_unchanged_and_the_key_as_a_file_mount(
-    environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_skypilot_gets_every_value_unchanged_and_the_key_as_a_file_mount(in_nemo_run: InNemoRun) -> None:
     program = """
 import nemo_run as run
 from nemo_run.run.torchx_backend.packaging import package
@@ -271,13 +290,13 @@ source = task.file_mounts[task.envs["WANDB_API_KEY_FILE"]]
 answer({"env": task.envs, "yaml": task.to_yaml_config(), "key": open(source).read(),
         "mode": oct(os.stat(source).st_mode & 0o777)})
 """
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     assert {name: seen["env"][name] for name in VALUES} == VALUES
     assert (seen["key"], seen["mode"]) == (KEY + "\n", "0o600")
     assert KEY not in json.dumps(seen["yaml"])
 
 
-def test_lepton_gets_every_value_unchanged_and_refers_to_a_secret(environ: dict[str, str], tmp_path: Path) -> None:
+def test_lepton_gets_every_value_unchanged_and_refers_to_a_secret(in_nemo_run: InNemoRun) -> None:
     program = """
 from unittest.mock import MagicMock
 import nemo_run.core.execution.lepton as module
@@ -292,7 +311,7 @@ executor.create_lepton_job("task")
 job = client.job.create.call_args.args[0]
 answer([item.model_dump() if hasattr(item, "model_dump") else item.dict() for item in job.spec.envs])
 """
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     variables = {item["name"]: item for item in seen}
     assert {name: variables[name]["value"] for name in VALUES} == VALUES
     assert variables["WANDB_API_KEY"]["value_from"]["secret_name_ref"] == "w"
@@ -314,8 +333,8 @@ def kubelet(value: str, environ: dict[str, str]) -> str:
     return out
 
 
-def test_kuberay_gets_every_value_unchanged_and_refers_to_a_secret(environ: dict[str, str], tmp_path: Path) -> None:
-    seen = in_nemo_run('answer(build("kuberay").get_cluster_body("cluster"))', environ, tmp_path)
+def test_kuberay_gets_every_value_unchanged_and_refers_to_a_secret(in_nemo_run: InNemoRun) -> None:
+    seen = in_nemo_run('answer(build("kuberay").get_cluster_body("cluster"))')
     assert KEY not in json.dumps(seen)
     groups = [seen["spec"]["headGroupSpec"], *seen["spec"]["workerGroupSpecs"]]
     assert len(groups) == 2
@@ -352,7 +371,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def test_mistakes_in_a_profile_are_named(environ: dict[str, str], tmp_path: Path) -> None:
+def test_mistakes_in_a_profile_are_named(environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun) -> None:
     program = """
 import nemo_run as run
 from launcher.errors import LauncherError
@@ -370,18 +389,18 @@ answer([attempt(kind, fields) for kind, fields in GIVEN["mistakes"]])
         (kind, {name: str(v) if v is object else v for name, v in fields.items()}) for kind, fields, _ in MISTAKES
     ]
     given = {"profiles": PROFILES, "mistakes": mistakes}
-    messages = in_nemo_run(program, {**environ, "GIVEN": json.dumps(given)}, tmp_path)
+    messages = in_nemo_run(program, GIVEN=json.dumps(given))
     for (kind, fields, words), message in zip(MISTAKES, messages, strict=True):
         assert words in (message or ""), (kind, fields, message)
 
 
-def test_kubeflow_gets_every_value_unchanged_and_mounts_a_secret(environ: dict[str, str], tmp_path: Path) -> None:
+def test_kubeflow_gets_every_value_unchanged_and_mounts_a_secret(in_nemo_run: InNemoRun) -> None:
     program = """
 executor = assigned(build("kubeflow"))
 executor.materialize_launch_script(["python", "train.py"])
 answer({"body": executor.get_job_body("job", ["true"]), "script": open(executor.job_dir + "/launch.sh").read()})
 """
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     assert KEY not in json.dumps(seen)
     spec = seen["body"]["spec"]
     variables = {item["name"]: kubelet(item["value"], {"HOME": "/root"}) for item in spec["trainer"]["env"]}
@@ -394,7 +413,7 @@ answer({"body": executor.get_job_body("job", ["true"]), "script": open(executor.
     assert volume["secret"] == {"secretName": "w"}
 
 
-def test_what_nemotrons_profiles_write_is_taken(environ: dict[str, str], tmp_path: Path) -> None:
+def test_what_nemotrons_profiles_write_is_taken(in_nemo_run: InNemoRun) -> None:
     program = """
 profile = {"executor": "slurm", "account": "a", "nemo_run_dir": "/lustre/team", "packager": "git",
            "startup_commands": ["echo 1", "echo 2"], "setup_lines": "echo 0",
@@ -403,12 +422,14 @@ os.environ["PLACE"] = "/here"
 executor = build_executor(profile, env={"WANDB_PROJECT": "p", "WANDB_MODE": "offline"}, verify=False)
 answer([type(executor.packager).__name__, executor.tunnel.job_dir, executor.setup_lines, executor.env_vars])
 """
-    packager, job_dir, lines, env = in_nemo_run(program, environ, tmp_path)
+    packager, job_dir, lines, env = in_nemo_run(program)
     assert (packager, job_dir, lines) == ("GitArchivePackager", "/lustre/team", "echo 0\necho 1\necho 2")
     assert (env["PLACE"], env["OTHER"]) == ("/here/x", "there")
 
 
-def test_other_secrets_travel_with_the_key_where_that_can_be(environ: dict[str, str], tmp_path: Path) -> None:
+def test_other_secrets_travel_with_the_key_where_that_can_be(
+    environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun
+) -> None:
     program = """
 def look(kind, **more):
     with warnings.catch_warnings(record=True) as caught:
@@ -419,7 +440,7 @@ def look(kind, **more):
 os.environ["HF_TOKEN"] = "hf_se cret"
 answer({"slurm": look("slurm"), "docker": look("docker"), "local": look("local")})
 """
-    seen = in_nemo_run(program, environ, tmp_path)
+    seen = in_nemo_run(program)
     for kind in ("slurm", "local"):
         assert "hf_se" not in seen[kind]["dump"], kind
         assert seen[kind]["said"] == [], kind
@@ -444,21 +465,31 @@ for kind in ("skypilot", "kuberay"):
 sys.modules["nemo_run"] = None
 answer(messages)
 """
-    skypilot, kuberay = in_nemo_run(program, environ, tmp_path)
+    done = subprocess.run(
+        [python_of("launcher"), "-c", PROLOGUE + program],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    skypilot, kuberay = answer_of(done)
     assert 'pip install "nemo-run[skypilot]==0.11.1" "leptonai<0.28"' in skypilot
     assert 'pip install "nemo-run[ray]==0.11.1" "leptonai<0.28"' in kuberay
 
 
-def test_overrides_win_whichever_name_the_profile_uses(environ: dict[str, str], tmp_path: Path) -> None:
+def test_overrides_win_whichever_name_the_profile_uses(in_nemo_run: InNemoRun) -> None:
     program = """
 executor = build_executor({"executor": "docker", "container": "a", "gpus_per_node": 1},
                           env={"WANDB_PROJECT": "p"}, verify=False, container_image="b", num_gpus=4)
 answer([executor.container_image, executor.num_gpus, executor.env_vars["WANDB_DOCKER"]])
 """
-    assert in_nemo_run(program, environ, tmp_path) == ["b", 4, "b"]
+    assert in_nemo_run(program) == ["b", 4, "b"]
 
 
-def test_a_job_that_brings_its_own_key_file_gets_no_other(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_job_that_brings_its_own_key_file_gets_no_other(
+    environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun
+) -> None:
     program = """
 import dataclasses
 def look(kind):
@@ -468,7 +499,7 @@ def look(kind):
     return [env["WANDB_API_KEY_FILE"], repr(executor)]
 answer({kind: look(kind) for kind in GIVEN["profiles"]})
 """
-    for kind, (path, dump) in in_nemo_run(program, environ, tmp_path).items():
+    for kind, (path, dump) in in_nemo_run(program).items():
         assert path == "/in/the/job", kind
         assert "secretName" not in dump, kind
         assert "/run/secrets" not in dump, kind
@@ -476,7 +507,7 @@ answer({kind: look(kind) for kind in GIVEN["profiles"]})
         assert "WANDB_API_KEY'" not in dump, kind
 
 
-def test_an_ssh_tunnel_is_built_from_the_profile(environ: dict[str, str], tmp_path: Path) -> None:
+def test_an_ssh_tunnel_is_built_from_the_profile(in_nemo_run: InNemoRun, environ: dict[str, str]) -> None:
     program = """
 profile = {"executor": "slurm", "account": "a", "tunnel": "ssh", "host": "login", "user": "me", "port": 2222,
            "identity": "~/.ssh/id", "remote_job_dir": "/lustre/me", "lustre_mount": "/lustre:/lustre",
@@ -485,7 +516,7 @@ tunnel = build_executor(profile, env={"WANDB_PROJECT": "p", "WANDB_MODE": "offli
 answer([type(tunnel).__name__, tunnel.host, tunnel.user, tunnel.port, tunnel.identity, tunnel.job_dir])
 """
     home = environ["HOME"]
-    assert in_nemo_run(program, environ, tmp_path) == [
+    assert in_nemo_run(program) == [
         "SSHTunnel",
         "login",
         "me",
@@ -495,7 +526,7 @@ answer([type(tunnel).__name__, tunnel.host, tunnel.user, tunnel.port, tunnel.ide
     ]
 
 
-def test_a_warning_says_what_remains_readable(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_warning_says_what_remains_readable(environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun) -> None:
     program = """
 def warned(kind, **more):
     with warnings.catch_warnings(record=True) as caught:
@@ -505,7 +536,7 @@ def warned(kind, **more):
 answer([warned("skypilot"), warned("dgxcloud", wandb_secret=""), warned("docker", env_vars={"HF_TOKEN": "x"}),
         warned("slurm")])
 """
-    skypilot, dgxcloud, token, slurm = in_nemo_run(program, environ, tmp_path)
+    skypilot, dgxcloud, token, slurm = in_nemo_run(program)
     assert len(skypilot) == 1
     assert "stays on the cluster" in skypilot[0]
     assert len(dgxcloud) == 1

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.integration.test_launcher_executors import KEY, in_nemo_run
+import pytest
+
+from tests.integration.test_launcher_executors import KEY, InNemoRun
 from tests.integration.test_launcher_executors import environ as environ
+from tests.integration.test_launcher_executors import forks as forks
+from tests.integration.test_launcher_executors import in_nemo_run as in_nemo_run
+
+pytestmark = pytest.mark.xdist_group("nemo-run")
 
 SERVER = """
 import paramiko, socket, subprocess, threading
@@ -63,13 +69,13 @@ def build_there(folder):
 """
 
 
-def test_the_key_travels_on_standard_input_into_a_private_file(environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_key_travels_on_standard_input_into_a_private_file(in_nemo_run: InNemoRun, tmp_path: Path) -> None:
     program = """
 executor = build_there(os.path.abspath("shared"))
 path = executor.env_vars["WANDB_API_KEY_FILE"]
 answer({"path": path, "commands": commands, "dump": repr(executor), "connected": bool(executor.tunnel.session)})
 """
-    seen = in_nemo_run(SERVER + program, environ, tmp_path)
+    seen = in_nemo_run(SERVER + program)
     path = Path(seen["path"])
     assert path.read_text() == KEY + "\n"
     assert path.parent.parent == tmp_path / "shared" / ".wandb-shim"
@@ -80,7 +86,7 @@ answer({"path": path, "commands": commands, "dump": repr(executor), "connected":
     assert not seen["connected"], "the executor's own tunnel is left as it was"
 
 
-def test_what_the_cluster_says_is_in_the_error(environ: dict[str, str], tmp_path: Path) -> None:
+def test_what_the_cluster_says_is_in_the_error(environ: dict[str, str], tmp_path: Path, in_nemo_run: InNemoRun) -> None:
     program = """
 from launcher.errors import LauncherError
 def attempt(folder):
@@ -92,7 +98,7 @@ refused = attempt("/proc/nowhere")
 user_key.__class__.generate(2048).write_private_key_file("id_rsa")
 answer([refused, attempt("/tmp")])
 """
-    refused, foreign = in_nemo_run(SERVER + program, environ, tmp_path)
+    refused, foreign = in_nemo_run(SERVER + program)
     assert "the key file could not be written into /proc/nowhere/.wandb-shim: me@127.0.0.1: mkdir:" in refused
     assert "me@127.0.0.1: the login is refused" in foreign
     assert KEY not in refused + foreign
