@@ -4,7 +4,7 @@
 # The interpreter that .venv is made with: 3.10 or newer.
 PYTHON ?= python3
 # Tests at a time. They spend half of it waiting: for servers that hang, for processes to end, for schedulers.
-WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
+WORKERS ?= $(shell expr $$(nproc) \* 2)
 # Passed to pytest, for example: make test PYTEST="tests/unit -k process"
 PYTEST ?= tests
 
@@ -32,8 +32,9 @@ test: tools lint environments  ## Lint, type-check and run all tests, with a Doc
 	@echo "== tests"
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
-matrix: tools environments  ## Run on every Python and wandb what `make test` runs on one of them in turn
-	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m pytest -n $(WORKERS) tests/integration/test_programs.py tests/integration/test_fault_table.py
+matrix: tools environments  ## Run on every Python and wandb what `make test` runs on one of them in turn, and what is slow
+	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
+	    -m "in_turn or matrix" $(PYTEST)
 
 break: $(READY)  ## Take one rule out of the code at a time, and see a test fail
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.break_it

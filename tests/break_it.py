@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import turns
 from tests.breaks import BREAKS
 from tests.breaks.row import Break
 from tests.environments import CACHE, REPOSITORY
@@ -34,6 +35,7 @@ def fails_when_broken(row: Break) -> str:
         source.write_text(text.replace(row.code, row.instead), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", row.test]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        environ[turns.MATRIX] = "1"  # whichever test is named, it is its turn
         done = subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True, check=False)
     if done.returncode == 1 and " failed" in done.stdout:
         return ""

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import interpreters
+from tests import interpreters, turns
 from tests.environments import INSTALLER_SETTINGS, REPOSITORY, python_of
 
 # What the machine that runs the tests may say about Python, W&B or a job: no test inherits it.
@@ -61,6 +61,14 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests whose turn it is not (tests/turns.py)."""
+    out = set(turns.left_out(items))
+    if out:
+        config.hook.pytest_deselected(items=[item for item in items if item in out])
+        items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(scope="session", autouse=True)

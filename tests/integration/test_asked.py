@@ -9,6 +9,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Run
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-0.19.11", "wandb-0.23.1", "wandb-3.12"]
 
 

@@ -12,6 +12,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import API_KEY, Fault
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-0.19.11", "wandb-0.25.1", "wandb-3.12"]
 
 DAEMON = """\

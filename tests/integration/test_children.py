@@ -10,6 +10,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.ports import free_ports
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-3.12", "wandb-0.25.1", "wandb-0.21.4"]
 
 # `python train.py METHOD CHILDREN`: children that each log to a run, one after another.

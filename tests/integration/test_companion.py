@@ -17,6 +17,8 @@ from tests.environments import python_of
 from tests.jobs import Job, wait_for_companions
 from tests.wandb_server import Fault
 
+pytestmark = pytest.mark.in_turn
+
 # The channel of a script to its companion, for scripts of these tests.
 CHANNEL = "import importlib\nchannel = importlib.import_module('_wandb_shim.script.channel').current()\n"
 

@@ -12,6 +12,8 @@ import pytest
 from tests.environments import python_of
 from tests.jobs import Job
 
+pytestmark = pytest.mark.in_turn
+
 # Name: (the end of the script, the exit code). Interpreters differ in what they tell about these.
 ENDINGS = {
     "the last line": ("x = 1", 0),

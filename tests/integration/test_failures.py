@@ -15,6 +15,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Fault
 
+pytestmark = pytest.mark.in_turn
+
 SCRIPT = "import sys\nprint('trained')\nprint('noted', file=sys.stderr)\nsys.exit(3)\n"
 BOUND_S = 30.0  # for a whole job of a fraction of a second, on a machine that is busy
 LONG_LINE = "trained for a long time"

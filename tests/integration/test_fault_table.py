@@ -20,7 +20,6 @@ from tests.jobs import Job, companions, wait_for_companions
 from tests.wandb_server import Fault
 
 RELEASES = ("wandb-3.12", "wandb-0.19.11")
-EVERY = bool(os.environ.get("WANDB_SHIM_TEST_MATRIX"))
 SCRIPT = "import sys\nprint('trained')\nprint('noted', file=sys.stderr)\nsys.exit(3)\n"
 HURRY = {"WANDB_INIT_TIMEOUT": "3", "WANDB_FINISH_TIMEOUT": "3"}
 
@@ -179,15 +178,9 @@ def run(job: Job, release: str, row: Row, url: str) -> subprocess.CompletedProce
     return done
 
 
-# Each row with one of the releases, in turn; `make matrix` runs each with both.
-PAIRS = [
-    (name, release)
-    for at, name in enumerate(ROWS)
-    for release in (RELEASES if EVERY else (RELEASES[at % len(RELEASES)],))
-]
-
-
-@pytest.mark.parametrize(("name", "release"), PAIRS)
+@pytest.mark.in_turn
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("name", ROWS)
 def test_the_script_runs_and_one_line_says_what_is_wrong(job: Job, name: str, release: str) -> None:
     row = ROWS[name]
     if row.fault is not None:

@@ -12,6 +12,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Run
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-3.12", "wandb-0.19.11", "wandb-0.23.1"]
 HEAD = "import os, sys, argparse\nimport wandb\nassert wandb.run is None\n"
 

@@ -11,6 +11,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Fault, Run
 
+pytestmark = pytest.mark.in_turn
+
 PRODUCE = """\
 import wandb
 with wandb.init(project="data") as run:

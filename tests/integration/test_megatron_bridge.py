@@ -164,7 +164,7 @@ def test_one_rank_saves_in_the_background_and_deletes_older_ones_while_the_serve
     check_save_dir(job)
 
 
-@pytest.mark.xdist_group("pretrain-5")
+@pytest.mark.matrix
 def test_one_rank_deletes_older_ones_right_after_each_save_while_the_server_is_slow(job: Job) -> None:
     job.server.set_fault(Fault("slow", match="Artifact", seconds=0.5))
     pretrain(job, "--steps", "3", "--most-recent-k", "1")
@@ -173,7 +173,10 @@ def test_one_rank_deletes_older_ones_right_after_each_save_while_the_server_is_s
     check_metrics(job, [1, 2, 3])
 
 
-@pytest.mark.parametrize(("files", "per_request"), [(2, 1), (20_000, 0)], ids=["a slow server", "many files"])
+@pytest.mark.parametrize(
+    ("files", "per_request"),
+    [pytest.param(2, 1, id="a slow server"), pytest.param(20_000, 0, id="many files", marks=pytest.mark.matrix)],
+)
 def test_training_is_not_held_up(job: Job, tmp_path: Path, files: int, per_request: float) -> None:
     ours = stalled(job, tmp_path / "ours", files=files, per_request=per_request, saves=3)
     theirs = stalled(job, tmp_path / "wait", files=files, per_request=per_request, saves=1, wait=True)

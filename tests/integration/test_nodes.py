@@ -10,6 +10,8 @@ import pytest
 from tests.environments import python_of
 from tests.jobs import Job
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-3.12", "wandb-0.21.4", "wandb-0.25.1"]
 
 # Rank 0 ends last, as it does in a job.

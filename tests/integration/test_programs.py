@@ -52,15 +52,6 @@ def programs() -> dict[str, Program]:
 
 PROGRAMS = programs()
 
-# Each program on one of the Pythons, in turn; `make matrix` runs each on all of them.
-EVERY = bool(os.environ.get("WANDB_SHIM_TEST_MATRIX"))
-PYTHONS = tuple(interpreters.pythons())
-PAIRS = [
-    pytest.param(python, program, id=f"{python}-{name}")
-    for at, (name, program) in enumerate(PROGRAMS.items())
-    for python in (PYTHONS if EVERY else (PYTHONS[at % len(PYTHONS)],))
-]
-
 
 def place(program: Program, directory: Path) -> list[str]:
     """Write a program, and say how it is started."""
@@ -99,7 +90,9 @@ def _same(text: bytes, directory: Path) -> bytes:
     return re.sub(rb"0x[0-9a-f]{6,}", b"0x", text.replace(str(directory).encode(), b""))
 
 
-@pytest.mark.parametrize(("python", "program"), PAIRS)
+@pytest.mark.in_turn
+@pytest.mark.parametrize("python", interpreters.pythons())
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_does_the_same(python: str, program: Program, job: Job, tmp_path: Path) -> None:
     interpreter = python_of(f"wandb-{python}")
     if program.as_root and os.getuid() != 0:

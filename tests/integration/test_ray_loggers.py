@@ -93,7 +93,14 @@ def said(run: Run) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("program", [CALLBACK, IN_A_TRIAL, IN_A_WORKER], ids=["callback", "in a trial", "in a worker"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(CALLBACK, id="callback", marks=pytest.mark.matrix),
+        pytest.param(IN_A_TRIAL, id="in a trial"),
+        pytest.param(IN_A_WORKER, id="in a worker"),
+    ],
+)
 def test_what_ray_logs_is_all_in_the_one_run(job: Job, program: str) -> None:
     job.write("train.py", HEAD + program)
     job.run(python_of("ray-train"), "train.py", shim=False)

@@ -13,6 +13,8 @@ from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Run
 
+pytestmark = pytest.mark.in_turn
+
 OPENING = "import wandb; wandb.init()  # "  # on the first line, so that no other line moves
 SCRIPT = """\
 import sys

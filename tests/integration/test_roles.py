@@ -14,6 +14,8 @@ from tests.environments import borrowing_environment, python_of
 from tests.jobs import Job
 from tests.wandb_server.records import Run
 
+pytestmark = pytest.mark.in_turn
+
 # A program that needs little, and says what it found before its first line.
 TRAIN = """\
 import os, sys

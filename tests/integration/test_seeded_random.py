@@ -65,6 +65,7 @@ def test_skipped_the_fix_is_not_there(job: Job) -> None:
     assert committed(job) == ["one"]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("environment", ["wandb-0.23.1", "wandb-0.19.11", "wandb-0.25.1", "wandb-3.12"])
 def test_with_the_shim_both_jobs_keep_their_artifacts(job: Job, environment: str) -> None:
     first, second = logged_twice(job, environment)
@@ -80,6 +81,7 @@ def test_the_fix_may_be_called_by_hand(job: Job) -> None:
     assert committed(job) == ["one", "two"]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("environment", ["wandb-0.23.1", "wandb-3.12"])
 def test_the_scripts_random_stream_is_the_same_with_and_without_an_artifact(job: Job, environment: str) -> None:
     job.write("train.py", SEEDED.replace("BY_HAND", ""))

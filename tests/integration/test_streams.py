@@ -39,7 +39,7 @@ if "WANDB_PROJECT" in os.environ:
 """
 
 
-@pytest.mark.parametrize("seed", [0, 1234])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.matrix), 1234])
 @pytest.mark.parametrize("tracked", ["time.sleep(1)", LOGS], ids=["no word of W&B", "logs to W&B"])
 @pytest.mark.parametrize("arguments", [("frameworks", "torch"), ("wandb-0.23.1",), ("wandb-0.25.1",)], ids=" ".join)
 def test_streams_are_the_same_with_and_without_the_shim(

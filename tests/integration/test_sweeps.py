@@ -8,6 +8,8 @@ from tests.comparing import configured
 from tests.environments import python_of
 from tests.jobs import Job
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-0.23.1", "wandb-3.12"]
 
 MAKE_SWEEP = """\

@@ -8,6 +8,8 @@ from tests.comparing import check_nothing_is_missing
 from tests.environments import python_of
 from tests.jobs import Job
 
+pytestmark = pytest.mark.in_turn
+
 RELEASES = ["wandb-0.19.11", "wandb-0.21.4", "wandb-0.23.1", "wandb-0.25.1", "wandb-0.28.2", "ray-train"]
 
 WRITES_EVENTS = """\

@@ -12,6 +12,8 @@ import pytest
 from tests.environments import python_of
 from tests.jobs import Job
 
+pytestmark = pytest.mark.in_turn
+
 # What a script may look at on its first line. Nothing is imported that would change what is seen.
 LOOK = """\
 import sys
