@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import doctor, environment, init, install, interpreters
+from . import doctor, environment, explain, init, install, interpreters
 from .companion import registry
 
 
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("explain", help="say what would happen for a command line, without running it")
     command.add_argument("--json", action="store_true", help="for programs")
-    command.add_argument("command", nargs="+", metavar="-- COMMAND", help="e.g. -- torchrun train.py --lr 1")
+    command.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="e.g. torchrun train.py --lr 1")
     command.set_defaults(run=_explain)
 
     command = commands.add_parser(
@@ -98,11 +98,17 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    found = doctor.explain(options.command, os.environ)
-    if options.json:
-        print(json.dumps(found, indent=2))
-    else:
-        print(f"{'owns the run' if found['owner'] else 'opens no run'}: {found['role']}: {found['rule']}")
+    command = options.command[options.command[:1] == ["--"] :]
+    if not command:
+        print("wandb-shim: explain needs a command: python -m shim explain COMMAND", file=sys.stderr)
+        return 2
+    found = explain.explain(command, os.environ)
+    # One program is what programs ask for; a shell's script may have several.
+    print(
+        json.dumps(found[0] if len(found) == 1 else found, indent=2)
+        if options.json
+        else "\n".join(map(explain.said, found))
+    )
     return 0
 
 

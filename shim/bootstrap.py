@@ -23,43 +23,48 @@ def consider_run() -> None:
     """Decide whether this process owns the job's run, and if so, open it at the first line of its program."""
     if not _is_considered():
         # The tables have said what they had to say: a process that is not the owner keeps one module of ours.
-        for used in ("process", "environment", "bootstrap"):
+        for used in ("process", "command_line", "tables", "ranks", "environment", "bootstrap"):
             sys.modules.pop(f"{__package__}.{used}", None)
             sys.modules[__package__].__dict__.pop(used, None)
 
 
 def _is_considered() -> bool:
     """Whether something is to be done at the first line of the program, which is seen to."""
-    from . import process
+    from . import process, ranks
 
     decision = process.decide(
         sys.orig_argv,
         os.environ,
         pid=os.getpid(),
         bin_directories=bin_directories(sys.executable, sys.prefix),
-        is_bin=_is_bin,
+        is_bin=is_bin,
     )
     if decision.owner and "WANDB_SHIM_OWNED_BY" not in os.environ:
         from .script import above
 
         if above.owner_above(os.getpid()):  # whose script gave this one an environment of its own making
-            return False
+            decision.owner = decision.depends = decision.joins = False
+            decision.rule = "below a process that owns the run, by its ancestors"
     if decision.owner or decision.depends or decision.joins:
         # Whatever this process starts is a child from now on, also what a package starts while it is imported.
         os.environ["WANDB_SHIM_OWNED_BY"] = f"{os.getpid()}@{process.job_of(os.environ)}"
     if decision.depends and _can_find("megatron", decision.directory):
         last = decision.rank > 0
         # Rank 0 joins the last one's run, and the other way round.
-        joins = decision.joins if last else process.joins(os.environ, decision.world_size - 1)
+        joins = decision.joins if last else ranks.joins(os.environ, decision.world_size - 1)
         _at_main("ask_program", last, joins)
     elif decision.owner or decision.joins:
         _at_main("open_run", not decision.owner)
     else:
+        if os.environ.get("WANDB_SHIM_LOG"):
+            from . import log
+
+            log.info(f"process {os.getpid()} opens no run: {decision.role}: {decision.rule}")
         return False
     return True
 
 
-def _is_bin(directory: str) -> bool:
+def is_bin(directory: str) -> bool:
     """Whether a directory holds an interpreter, and so console scripts: however its path is spelled, or linked."""
     return os.path.exists((directory or ".") + "/python3")
 

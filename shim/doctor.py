@@ -1,20 +1,17 @@
-"""Say what is installed for this interpreter, and what would happen to a command line, and why."""
+"""Say what is installed for this interpreter, and whether a job could be tracked."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
-from typing import Any
 
-from . import environment, login, process
-from .bootstrap import bin_directories
+from . import environment, login
 from .companion import preflight
 
 
@@ -38,28 +35,6 @@ class Finding:
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Look at this interpreter, and at the credentials and the server that this environment names."""
     return [_doors(), _bytecode(), _wandb(), _wrapt(), *_contract(environ), _server(environ)]
-
-
-def explain(command: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the shim would decide for `command` in this environment, without running it.
-
-    Args:
-        command: A Python command line (`python …`), or a console script, which is found on PATH as a shell would.
-        environ: The environment that it would get.
-
-    Returns:
-        role, rank, world_size, local_rank, rank_source, owner and the rule that decided.
-    """
-    orig_argv = _as_python(command, environ)
-    if orig_argv is None:
-        return {"role": None, "owner": False, "rule": f"{command[0]} is not found, or no Python program"}
-    executable = shutil.which(orig_argv[0], path=environ.get("PATH")) or orig_argv[0]
-    prefix = os.path.dirname(os.path.dirname(executable))
-    decision = process.decide(orig_argv, environ, pid=0, bin_directories=bin_directories(executable, prefix))
-    return {name: getattr(decision, name) for name in ("role", "owner", *_RANK_FIELDS, "rule")}
-
-
-_RANK_FIELDS = ("rank", "world_size", "local_rank", "rank_source")
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -148,19 +123,3 @@ def _default_server() -> str:
     except ImportError:
         return login.DEFAULT_URL
     return str(wandb.Settings().base_url)
-
-
-def _as_python(command: Sequence[str], environ: Mapping[str, str]) -> list[str] | None:
-    """The interpreter's own command line for a shell's."""
-    if Path(command[0]).name.startswith(("python", "pypy")):
-        return list(command)
-    script = shutil.which(command[0], path=environ.get("PATH"))
-    if script is None:
-        return [sys.executable, f"/usr/bin/{command[0]}"] if command[0] in process.LAUNCHER_SCRIPTS else None
-    with open(script, "rb") as file:
-        first = file.readline().decode(errors="replace").strip()
-    words = first.removeprefix("#!").split()
-    if not first.startswith("#!") or "python" not in first:
-        return None
-    interpreter = words[1:] if words[0].endswith("/env") else words
-    return [*interpreter, script, *command[1:]]

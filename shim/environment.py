@@ -38,6 +38,8 @@ SKIP = "WANDB_SHIM_SKIP"
 INPUTS = "WANDB_SHIM_INPUTS"
 TENSORBOARD = "WANDB_SHIM_TENSORBOARD"
 NODES = "WANDB_SHIM_NODES"
+TRAINS = "WANDB_SHIM_TRAINS"
+TOOLS = "WANDB_SHIM_TOOLS"
 LOG = "WANDB_SHIM_LOG"
 
 # Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
@@ -52,11 +54,17 @@ SECRETS = frozenset({API_KEY})
 OWN_VARIABLES = {
     SWITCH: ("the whole shim", "on | off", "on"),
     INIT: (
-        "who opens the run: the shim at start, the script's own wandb.init, this process whatever its role",
+        "who opens the run: the shim at start, the script's own wandb.init, this process though it may be a tool",
         "auto | defer | always | off",
         "auto",
     ),
     OWNER: ("which rank owns the run", "auto | first | last | a rank", "auto"),
+    TRAINS: (
+        "console scripts and modules that train, beside those that the shim knows",
+        "names, comma separated",
+        "",
+    ),
+    TOOLS: ("console scripts and modules that are tools, and open no run", "names, comma separated", ""),
     SKIP: ("patches to leave out", "names, comma separated", ""),
     INPUTS: ("artifacts that the run consumes", "names, comma separated", ""),
     TENSORBOARD: ("TensorBoard scalars into the run", "on | off", "off"),
@@ -80,7 +88,10 @@ class Contract:
         problems: One sentence for each value that could not be read; its default is in force instead.
     """
 
-    __slots__ = ("init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch", "tensorboard")
+    __slots__ = (
+        *("init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch", "tensorboard"),
+        *("tools", "trains"),
+    )
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
         problems: list[str] = []
@@ -88,6 +99,8 @@ class Contract:
         self.init = _choice(environ, INIT, problems)
         self.owner = _owner(environ, problems)
         self.skip = frozenset(comma_separated(environ.get(SKIP, "")))
+        self.trains = comma_separated(environ.get(TRAINS, ""))
+        self.tools = comma_separated(environ.get(TOOLS, ""))
         self.inputs = comma_separated(environ.get(INPUTS, ""))
         self.tensorboard = _choice(environ, TENSORBOARD, problems) == "on"
         self.nodes = _choice(environ, NODES, problems) == "on"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from . import environment, process
+from . import environment, ranks
 from .config import WandbConfig
 from .script import attach, channel, merge
 
@@ -67,5 +67,5 @@ def _may_open() -> bool:
     if channel.current() is not None:
         return True
     contract = environment.Contract(os.environ)
-    rank, world_size, _, _ = process.find_rank(os.environ)
-    return rank == process.owner_rank(contract.owner, world_size)
+    rank, world_size, _, _ = ranks.find_rank(os.environ)
+    return rank == ranks.owner_rank(contract.owner, world_size)

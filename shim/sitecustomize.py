@@ -15,6 +15,14 @@ HOME = os.path.dirname(__file__ if __file__.startswith("/") else os.path.abspath
 DISPLACED = ""  # the sitecustomize that was here before, if any
 NAME = "_wandb_shim"
 
+# Console scripts beside the interpreter that train by themselves, or run another program: all others own no run. The
+# names of TRAINING_SCRIPTS and WRAPPER_SCRIPTS in tables.py, which this does without.
+PROGRAMS = (
+    "llamafactory-cli lmf tune yolo oumi lm_eval lm-eval lerobot-train litgpt ns-train nnUNetv2_train nnUNet_train "
+    "fairseq-train fairseq-hydra-train ludwig axolotl spacy rasa rl_zoo3 tabpfn-train "
+    "memray kernprof scalene pyinstrument viztracer debugpy coverage"
+)
+
 # Modules to patch when they are imported, and the module of ours that does it. `patches/__init__.py` says more.
 HOOKS = {
     "wandb": "script.attach",
@@ -66,7 +74,8 @@ def start() -> None:
         from _wandb_shim import bootstrap
 
         bootstrap.skip(waiting, skipped)
-    if get("WANDB_PROJECT") and not cannot_own(get, sys.orig_argv):
+    # With WANDB_SHIM_LOG the tables are asked in any case: they can say why.
+    if get("WANDB_PROJECT") and (get("WANDB_SHIM_LOG") or not cannot_own(get, sys.orig_argv)):
         from _wandb_shim import bootstrap
 
         bootstrap.consider_run()
@@ -89,13 +98,14 @@ def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
         named = [f"{name}={value}" for name in jobs if (value := get(name))]
         if owner != str(os.getpid()) and job == (named[0] if named else ""):
             return True
-    if get("WANDB_SHIM_INIT") or get("WANDB_SHIM_OWNER") or get("WANDB_SHIM_NODES"):
+    if get("WANDB_SHIM_INIT") or get("WANDB_SHIM_OWNER") or get("WANDB_SHIM_NODES") or get("WANDB_SHIM_TRAINS"):
         return False
     program = argv[1] if len(argv) > 1 else ""
     if program == "-c":
         return True
-    if "/" in program and not program.endswith(".py") and os.path.dirname(program) == os.path.dirname(sys.executable):
-        return True
+    directory, slash, name = program.rpartition("/")
+    if slash and not name.endswith(".py") and directory == os.path.dirname(sys.executable):
+        return name not in PROGRAMS.split()
     for rank_name, size_name in (
         ("RANK", "WORLD_SIZE"),
         ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from .. import environment, process
+from .. import environment, ranks
 from .identity import derived_run_id
 
 # What a joining process must not touch: the run's config, metadata and end are the owner's.
@@ -28,7 +28,7 @@ def run_id(environ: Mapping[str, str], command: Sequence[str]) -> str | None:
 
 def settings(environ: Mapping[str, str], command: Sequence[str], *, primary: bool) -> dict[str, Any]:
     """What makes an init one of a shared run: fields of `wandb.Settings`."""
-    rank = process.find_rank(environ)[0]
+    rank = ranks.find_rank(environ)[0]
     label = f"{socket.gethostname()}-rank{rank}"  # containers of two nodes may have one name
     return {"mode": "shared", "run_id": run_id(environ, command), "x_label": label, **({} if primary else _SECONDARY)}
 

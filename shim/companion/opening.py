@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .. import environment, log, process
+from .. import environment, log, ranks
 from ..config import WandbConfig
 from . import claims, nodes, preflight, services, surroundings
 from .identity import derived_run_id
@@ -264,7 +264,7 @@ def _id_to_resume(wandb: ModuleType) -> str | None:
 
 def _shared(wandb: ModuleType, hello: dict[str, Any]) -> dict[str, Any]:
     """What makes the owner's run one that other nodes can join, where the job wants that."""
-    if not environment.Contract(os.environ).nodes or process.find_rank(os.environ)[1] == 1:
+    if not environment.Contract(os.environ).nodes or ranks.find_rank(os.environ)[1] == 1:
         return {}
     command = hello["orig_argv"][1:]
     reason = nodes.obstacle(wandb, os.environ, command)
@@ -292,7 +292,7 @@ def _identity(wandb: ModuleType, hello: dict[str, Any]) -> tuple[dict[str, Any],
     if run_id is None:
         return {}, None
     claim = None
-    if not environment.Contract(os.environ).nodes or process.find_rank(os.environ)[1] == 1:
+    if not environment.Contract(os.environ).nodes or ranks.find_rank(os.environ)[1] == 1:
         claim, problem = claims.take(run_id, os.environ, _settings(wandb).wandb_dir)
         if problem:
             log.warn(f"{problem}: a run of its own, which no restart continues; {environment.RUN_ID} gives it an id")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from shim import process
-from shim.process import CHILD, INTERACTIVE, LAUNCHER, TOOL, TRAINING
+from shim import process, ranks
+from shim.command_line import parse_command_line
+from shim.tables import CHILD, INTERACTIVE, LAUNCHER, TOOL, TRAINING
 
 BIN = ("/venv/bin", "/usr/local/bin", "/usr/bin")
 PROJECT = {"WANDB_PROJECT": "p"}
@@ -76,6 +77,60 @@ TRAINING_LINES = (
     "python /venv/lib/python3.12/site-packages/accelerate/test_utils/scripts/test_script.py",
     *("python train.py -- name --help", "python train.py -h 224 -w 320", "python train.py -h node7"),
     *("python train.py --help-me --versions", "python train.py --version 2 --lr 0.1"),
+    # Console scripts that train, on one GPU …
+    "python /venv/bin/llamafactory-cli train examples/train_lora/llama3_lora_sft.yaml",
+    "python /venv/bin/tune run lora_finetune_single_device --config llama3_1/8B_lora_single_device",
+    *(
+        "python /venv/bin/yolo train model=yolo11n.pt data=coco8.yaml",
+        "python /venv/bin/yolo detect train data=coco8.yaml",
+    ),
+    *("python /venv/bin/yolo task=detect mode=train data=coco8.yaml", "python /venv/bin/yolo segment train epochs=3"),
+    "python /venv/bin/oumi train -c configs/recipes/smollm/sft/135m/quickstart_train.yaml",
+    "python /venv/bin/lm_eval --model hf --model_args pretrained=gpt2 --tasks hellaswag",
+    *("python /venv/bin/lm-eval run --model hf --tasks arc_easy", "python -m lm_eval --model hf --tasks arc_easy"),
+    "python /venv/bin/lerobot-train --policy.type=act --dataset.repo_id=lerobot/aloha",
+    *("python /venv/bin/litgpt finetune_lora EleutherAI/pythia-160m", "python -m litgpt pretrain pythia-14m"),
+    *("python /venv/bin/ns-train nerfacto --data d", "python /venv/bin/nnUNetv2_train 1 3d_fullres 0"),
+    *(
+        "python /venv/bin/fairseq-train data-bin/wmt --arch transformer",
+        "python /venv/bin/fairseq-hydra-train task.data=d",
+    ),
+    *(
+        "python /venv/bin/ludwig train --config c.yaml --dataset d.csv",
+        "python -m ludwig.cli experiment --config c.yaml",
+    ),
+    *("python /venv/bin/axolotl train c.yml --launcher python", "python -m axolotl.cli.train c.yml"),
+    *(
+        "python /venv/bin/axolotl train c.yml --launcher=python",
+        "python -m axolotl.cli.main train c.yml --no-accelerate",
+    ),
+    *(
+        "python /venv/bin/spacy train config.cfg --output ./out",
+        "python -m spacy train config.cfg",
+        "python -m spacy pretrain c",
+    ),
+    *("python /venv/bin/rasa train --config config.yml", "python -m rasa train core"),
+    *(
+        "python /venv/bin/rl_zoo3 train --algo ppo --env CartPole-v1",
+        "python -m rl_zoo3.train --algo ppo --env CartPole-v1",
+    ),
+    # … and as ranks of a launcher.
+    "python -u /venv/bin/lerobot-train --policy.type=act",
+    "python -u /venv/lib/python3.12/site-packages/llamafactory/launcher.py train.yaml",
+    "python /venv/lib/python3.12/site-packages/swift/cli/sft.py --model m --dataset d",
+    "python -u /venv/lib/python3.12/site-packages/trl/scripts/sft.py --model_name_or_path m",
+    "python -u /venv/lib/python3.12/site-packages/recipes/full_finetune_distributed.py --config c",
+    "python -m autotrain.trainers.clm --training_config c.json",
+    # Profilers that run a program in their own process.
+    *("python /venv/bin/memray run -o out.bin train.py --lr 1", "python -m memray run train.py"),
+    *("python /venv/bin/kernprof -l -v train.py", "python /venv/bin/scalene --cpu --outfile o.html train.py"),
+    *("python /venv/bin/pyinstrument -r html -o p.html train.py", "python -m pyinstrument -m pkg.train --lr 1"),
+    *(
+        "python /venv/bin/viztracer --output_file r.json -- train.py --epochs 2",
+        "python /venv/bin/debugpy --listen 5678 train.py",
+    ),
+    *("python /venv/bin/coverage run --source pkg train.py", "python -m cProfile -o out.prof -s tottime train.py"),
+    *("python -m build.train", "python -m kaggle.train", "python -m notebook.train"),  # packages of the repository
     "python -m code.train",  # a package of the repository: the standard library's `code` has no parts
 )
 
@@ -96,6 +151,14 @@ LAUNCHER_LINES = (
     "python /venv/bin/horovodrun -np 2 python train.py",
     "python /usr/local/bin/ddtrace-run python train.py",
     "python /apps/pytorch/2.9/bin/torchrun train.py",  # a module of an HPC site, on another python
+    "python /venv/bin/tune run --nproc_per_node 8 full_finetune_distributed --config c",
+    "python /venv/bin/axolotl train c.yml",
+    *(
+        "python /venv/bin/swift sft --model m",
+        "python /venv/bin/trl sft --model_name_or_path m",
+        "python -m trl.cli sft",
+    ),
+    *("python /venv/bin/autotrain llm --train --model m", "python /venv/bin/nemorun llm finetune"),
     *("python -m composer.cli.launcher -n 2 train.py", "python -m paddle.distributed.launch train.py"),
     *("python -m lightning.fabric.cli run train.py", "python -m torch.backends.xeon.run_cpu train.py"),
     "python /home/me/.vscode-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy/launcher 4711 -- train.py",
@@ -130,6 +193,57 @@ TOOL_LINES = (
     "python -m pkg.train --help",
     "python -m nemo_run.core.runners.fdl_runner --help",
     "python -m cProfile train.py --help",
+    # What the training console scripts do besides.
+    *("python /venv/bin/llamafactory-cli chat c.yaml", "python /venv/bin/llamafactory-cli version"),
+    *(
+        "python /venv/bin/tune download meta/x",
+        "python /venv/bin/tune ls",
+        "python /venv/bin/yolo predict model=m source=s",
+    ),
+    *("python /venv/bin/yolo export model=m", "python /venv/bin/oumi infer -c c", "python /venv/bin/lm_eval ls tasks"),
+    *(
+        "python /venv/bin/litgpt download x",
+        "python /venv/bin/litgpt chat x",
+        "python /venv/bin/spacy download en_core_web_sm",
+    ),
+    *("python -m spacy download en_core_web_sm", "python -m spacy validate", "python -m rasa shell"),
+    *(
+        "python /venv/bin/axolotl preprocess c.yml",
+        "python /venv/bin/ludwig serve -m m",
+        "python /venv/bin/lerobot-train --help",
+    ),
+    *(
+        "python /venv/bin/memray flamegraph out.bin",
+        "python /venv/bin/memray run --help",
+        "python -m memray stats out.bin",
+    ),
+    *("python /venv/bin/coverage report", "python /venv/bin/memray run -m pytest", "python /venv/bin/kernprof --help"),
+    # Servers, workflows, linters, downloads.
+    *(
+        "python -m uvicorn app:app --port 80",
+        "python -m gunicorn app:app",
+        "python -m flask run",
+        "python -m celery -A a worker",
+    ),
+    *("python -m streamlit run app.py", "python -m mlflow server", "python -m mlflow run .", "python -m dvc repro"),
+    *("python -m airflow scheduler", "python -m prefect worker start", "python -m pylint pkg", "python -m flake8"),
+    *(
+        "python -m tox -e py",
+        "python -m nox",
+        "python -m sphinx -b html . out",
+        "python -m poetry install",
+        "python -m twine upload",
+    ),
+    *(
+        "python -m pre_commit run",
+        "python -m vllm.entrypoints.openai.api_server --model m",
+        "python -m litellm --model m",
+    ),
+    *("python -m sglang.launch_server --model-path m", "python -m gpustat", "python -m deepspeed.env_report"),
+    *("python -m transformers.commands.transformers_cli env", "python -m datasets.commands.datasets_cli test"),
+    *("python manage.py runserver", "python /srv/app/manage.py migrate", "python -m hypercorn app:app"),
+    "python -u /venv/lib/python3.12/site-packages/vllm/entrypoints/cli/main.py serve m",
+    *("python /venv/lib/python3.12/site-packages/trl/scripts/chat.py", "python -m ray.serve.scripts run app:app"),
 )
 
 CHILD_LINES = (
@@ -175,7 +289,7 @@ ROLES = {
 
 @pytest.mark.parametrize(("line", "kind", "target", "arguments"), PARSED)
 def test_a_command_line_is_split(line: str, kind: str, target: str, arguments: list[str]) -> None:
-    found = process.parse_command_line(shlex.split(line))
+    found = parse_command_line(shlex.split(line))
     assert (found.kind, found.target, list(found.arguments)) == (kind, target, arguments)
     assert found.inspect == line.startswith("python -i")
 
@@ -188,13 +302,13 @@ def test_the_options_end_where_the_interpreter_ends_them(options: str, tmp_path:
     command = [sys.executable, *options.split(), str(script), "-m", "a", "--", "-c"]
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     orig_argv, argv = json.loads(done.stdout)
-    found = process.parse_command_line(orig_argv)
+    found = parse_command_line(orig_argv)
     assert (found.kind, [found.target, *found.arguments]) == ("script", argv)
 
 
 @pytest.mark.parametrize(("role", "line"), [(role, line) for role, lines in ROLES.items() for line in lines])
 def test_a_command_line_of_the_wild_has_its_role(role: str, line: str) -> None:
-    found, rule = process.classify(process.parse_command_line(shlex.split(line)), BIN)
+    found, rule, _ = process.classify(parse_command_line(shlex.split(line)), BIN)
     assert found == role, rule
 
 
@@ -212,7 +326,14 @@ BATCH = {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0", "SLURM
 OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}
 ALONE = (0, 1, None, "")
 
-RANKS = [
+
+def tf_config(kind: str, index: int) -> str:
+    """What TensorFlow's documentation has for a cluster of a chief, two workers and a parameter server."""
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"], "ps": ["d:1"]}
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+RANKS: list[tuple[dict[str, str], tuple[int, int, int | None, str]]] = [
     ({}, ALONE),
     (TORCHRUN, (3, 8, 1, "torchrun")),
     (SRUN, (5, 6, 2, "srun")),
@@ -222,6 +343,17 @@ RANKS = [
     ({"MV2_COMM_WORLD_RANK": "1", "MV2_COMM_WORLD_SIZE": "2"}, (1, 2, None, "MVAPICH")),
     ({"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}, (2, 4, 0, "PMI")),
     ({"SKYPILOT_NODE_RANK": "1", "SKYPILOT_NUM_NODES": "2"}, (1, 2, None, "SkyPilot")),
+    ({"JAX_PROCESS_ID": "1", "JAX_NUM_PROCESSES": "4"}, (1, 4, None, "JAX")),
+    ({**SRUN, "JAX_PROCESS_ID": "1", "JAX_NUM_PROCESSES": "4"}, (1, 4, None, "JAX")),
+    ({"XRT_SHARD_ORDINAL": "3", "XRT_SHARD_WORLD_SIZE": "8", "XRT_SHARD_LOCAL_ORDINAL": "1"}, (3, 8, 1, "XLA")),
+    ({"NEURON_PJRT_PROCESS_INDEX": "1", "NEURON_PJRT_PROCESSES_NUM_DEVICES": "32,32"}, (1, 2, None, "Neuron")),
+    ({"TPU_WORKER_ID": "2", "TPU_WORKER_HOSTNAMES": "a,b,c,d"}, (2, 4, None, "TPU")),
+    ({"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": ""}, ALONE),
+    ({"TF_CONFIG": tf_config("worker", 1)}, (2, 3, None, "TF_CONFIG")),
+    ({"TF_CONFIG": tf_config("chief", 0)}, (0, 3, None, "TF_CONFIG")),
+    ({"TF_CONFIG": tf_config("ps", 0)}, (3, 3, None, "TF_CONFIG")),
+    ({"TF_CONFIG": tf_config("evaluator", 0)}, (3, 3, None, "TF_CONFIG")),
+    *(({"TF_CONFIG": text}, ALONE) for text in ("", "{", "[]", "{}", '{"cluster": 1, "task": 2}', '{"cluster": {}}')),
     # Outside of a step: the batch script, the shell of salloc, the extern step.
     (BATCH, ALONE),
     ({**BATCH, "SLURM_STEP_ID": "4294967291"}, ALONE),
@@ -284,7 +416,7 @@ OWNERS: list[tuple[dict[str, str], bool]] = [
 def test_rank_and_world_size_come_from_whoever_started_the_rank(
     environ: dict[str, str], expected: tuple[int, int, int | None, str]
 ) -> None:
-    assert process.find_rank(environ) == expected
+    assert ranks.find_rank(environ) == expected
 
 
 @pytest.mark.parametrize(("environ", "owner"), OWNERS)
@@ -294,10 +426,50 @@ def test_one_process_of_a_job_owns_the_run(environ: dict[str, str], owner: bool)
     assert decision.rule
 
 
-@pytest.mark.parametrize("command", ["pip list", "torchrun train.py"])
-def test_always_makes_an_owner_of_any_role(command: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "owner"),
+    [
+        ("python", True),
+        ("python -c 'import train'", True),
+        ("python -i train.py", True),
+        ("python /venv/bin/of-our-own", True),
+        ("python /venv/bin/torchrun train.py", True),
+        ("python /venv/bin/pip install x", False),
+        ("python -m pip install x", False),
+        ("python /venv/bin/pytest", False),
+        ("python -m http.server", False),
+        ("python -I -B -c 'import sys'", False),
+        ("python -c \"exec(compile('''\n# This is <pip-setuptools-caller>\"", False),
+        ("python -c 'from multiprocessing.spawn import spawn_main'", False),
+        ("python train.py --help", False),
+        ("python --version", False),
+        ("python /venv/bin/spacy download en", False),
+    ],
+)
+def test_always_opens_a_run_in_what_nobody_knows_for_a_tool(line: str, owner: bool) -> None:
     environ = {**PROJECT, "WANDB_SHIM_INIT": "always"}
-    assert process.decide(["python", *f"/venv/bin/{command}".split()], environ, pid=7, bin_directories=BIN).owner
+    assert process.decide(shlex.split(line), environ, pid=7, bin_directories=BIN).owner is owner
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "role"),
+    [
+        ("python /venv/bin/mine --lr 1", {"WANDB_SHIM_TRAINS": "other, mine"}, TRAINING),
+        ("python /venv/bin/mine --help", {"WANDB_SHIM_TRAINS": "mine"}, TOOL),
+        ("python /venv/bin/mine", {}, TOOL),
+        ("python -m mlflow.our.train", {"WANDB_SHIM_TRAINS": "mlflow.our"}, TRAINING),
+        ("python -m mlflow.ours.train", {"WANDB_SHIM_TRAINS": "mlflow.our"}, TOOL),
+        ("python /v/site-packages/tensorboard/x.py", {"WANDB_SHIM_TRAINS": "tensorboard"}, TRAINING),
+        ("python /venv/bin/yolo train", {"WANDB_SHIM_TOOLS": "yolo"}, TOOL),
+        ("python -m pkg.prepare", {"WANDB_SHIM_TOOLS": "pkg.prepare"}, TOOL),
+        ("python prepare.py", {"WANDB_SHIM_TOOLS": "prepare.py"}, TOOL),
+        ("python train.py", {"WANDB_SHIM_TOOLS": "prepare.py"}, TRAINING),
+    ],
+)
+def test_a_job_names_what_trains_and_what_does_not(line: str, environ: dict[str, str], role: str) -> None:
+    decision = process.decide(shlex.split(line), {**PROJECT, **environ}, pid=7, bin_directories=BIN)
+    assert decision.role == role, decision.rule
+    assert decision.owner is (role == TRAINING)
 
 
 @pytest.mark.parametrize(
@@ -306,5 +478,5 @@ def test_always_makes_an_owner_of_any_role(command: str) -> None:
 )
 def test_one_process_a_node_joins_the_run_of_another(rank: int, owner: int, joined: bool) -> None:
     environ = {"RANK": str(rank), "WORLD_SIZE": "4", "LOCAL_RANK": str(rank % 2), "LOCAL_WORLD_SIZE": "2"}
-    assert process.joins({**environ, "WANDB_SHIM_NODES": "on"}, owner) is joined
-    assert not process.joins(environ, owner)
+    assert ranks.joins({**environ, "WANDB_SHIM_NODES": "on"}, owner) is joined
+    assert not ranks.joins(environ, owner)

@@ -1,0 +1,302 @@
+"""What a shell's command line runs in the end: `timeout 1h srun -n 8 bash -c "python train.py"` is a Python program.
+
+For `shim explain`, which says what would happen without doing it: nothing here runs in a job.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+# Bytes of a script that are looked at.
+_MAX_SCRIPT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """A program that runs another one.
+
+    Attributes:
+        words: Words that stand between its name and its options: `run` of `uv run`.
+        values: Options that take a value, as the next word.
+        positional: How many words of its own follow the options: the duration of `timeout`.
+        ranks: Where it starts several processes: the variables that tell the first of two which it is.
+    """
+
+    words: tuple[str, ...] = ()
+    values: frozenset[str] = frozenset()
+    positional: int = 0
+    ranks: Mapping[str, str] = field(default_factory=dict)
+
+
+def _options(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SRUN = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0", "SLURM_LOCALID": "0"}
+_OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}
+_MPI_VALUES = _options(
+    "-n -np -c -N -H -host --host -hostfile --hostfile -machinefile --map-by --bind-to -x -mca --mca -wdir"
+)
+_SRUN_VALUES = _options(
+    "-n --ntasks -N --nodes -c --cpus-per-task -p --partition -A --account -t --time -J --job-name -o --output -e "
+    "--error -w --nodelist -x --exclude -D --chdir -G --gpus --mem -m --distribution -q --qos -C --constraint --gres "
+    "--export"
+)
+
+# The manuals of each: options that take a value as a word of its own, not behind `=`.
+WRAPPERS: Mapping[str, Wrapper] = {
+    "nohup": Wrapper(),
+    "setsid": Wrapper(),
+    "exec": Wrapper(values=_options("-a")),
+    "command": Wrapper(),
+    "time": Wrapper(values=_options("-f -o --format --output")),
+    "nice": Wrapper(values=_options("-n --adjustment")),
+    "ionice": Wrapper(values=_options("-c -n --class --classdata")),
+    "chrt": Wrapper(positional=1),
+    "stdbuf": Wrapper(values=_options("-i -o -e")),
+    "taskset": Wrapper(positional=1),
+    "timeout": Wrapper(values=_options("-s -k --signal --kill-after"), positional=1),
+    "numactl": Wrapper(
+        values=_options("-C -m -N -i -p --physcpubind --membind --cpunodebind --interleave --preferred")
+    ),
+    "sudo": Wrapper(values=_options("-u -g -C -D --user --group --chdir")),
+    "unbuffer": Wrapper(),
+    "xvfb-run": Wrapper(values=_options("-n -s -e -f -p -w --server-num --server-args --error-file --auth-file")),
+    "catchsegv": Wrapper(),
+    "strace": Wrapper(values=_options("-e -o -p -s -P -u")),
+    "tini": Wrapper(values=_options("-p -e")),
+    "dumb-init": Wrapper(values=_options("-r --rewrite")),
+    "nsys": Wrapper(
+        ("profile",), _options("-o --output -t --trace -s --sample -c --capture-range -d --duration -y --delay")
+    ),
+    "ncu": Wrapper(
+        values=_options("-o --export -k --kernel-name -c --launch-count -s --launch-skip --set --section --metrics")
+    ),
+    "py-spy": Wrapper(("record",), _options("-o --output -r --rate -d --duration -f --format")),
+    "rocprof": Wrapper(values=_options("-o -i -d -t")),
+    "srun": Wrapper(values=_SRUN_VALUES, ranks=_SRUN),
+    "mpirun": Wrapper(values=_MPI_VALUES, ranks=_OPEN_MPI),
+    "mpiexec": Wrapper(values=_MPI_VALUES, ranks=_OPEN_MPI),
+    "uv": Wrapper(("run",), _options("--with --extra --group --python -p --env-file --project --directory --package")),
+    "conda": Wrapper(("run",), _options("-n --name -p --prefix --cwd")),
+    "mamba": Wrapper(("run",), _options("-n --name -p --prefix --cwd")),
+    "micromamba": Wrapper(("run",), _options("-n --name -p --prefix --cwd")),
+    "poetry": Wrapper(("run",)),
+    "pdm": Wrapper(("run",), _options("-p --project")),
+    "hatch": Wrapper(("run",)),
+    "pixi": Wrapper(("run",), _options("-e --environment --manifest-path")),
+    "pipenv": Wrapper(("run",)),
+    "rye": Wrapper(("run",)),
+}
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
+# Words of a shell that begin no program.
+_OF_THE_SHELL = re.compile(
+    r"(if|then|elif|else|fi|for|while|until|do|done|case|esac|in|function|export|local|declare|readonly|unset|set|trap"
+    r"|cd|pushd|popd|source|\.|echo|printf|return|exit|wait|shift|\{|\}|\[\[?|test|true|false|:|ulimit|umask|alias|module)$"
+)
+_BEFORE_A_PROGRAM = frozenset({"if", "then", "elif", "else", "do", "while", "until", "{", "!"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+@dataclass(frozen=True)
+class Inner:
+    """What is run in the end.
+
+    Attributes:
+        words: Its command line.
+        environ: Its environment, as far as it can be told.
+        through: The programs that lead to it, outermost first.
+        first_of_several: Whether one of them starts several, of which this is the first.
+    """
+
+    words: tuple[str, ...]
+    environ: Mapping[str, str]
+    through: tuple[str, ...] = ()
+    first_of_several: bool = False
+
+
+def innermost(words: Sequence[str], environ: Mapping[str, str]) -> list[Inner]:
+    """The commands that a command line leads to; more than one where a shell's script has several.
+
+    Args:
+        words: The command line, or its text as one word.
+        environ: The environment that it would get.
+    """
+    return list(_unwrapped(Inner(tuple(words), environ), depth=0))
+
+
+def _unwrapped(inner: Inner, depth: int) -> Iterator[Inner]:
+    words = inner.words
+    if len(words) == 1 and re.search(r"\s", words[0]) and not os.path.exists(words[0]):
+        yield from _of_text(inner, words[0], depth)
+        return
+    words, environ = _without_assignments(words, inner.environ)
+    if not words or depth > 20:
+        return
+    inner = Inner(words, environ, inner.through, inner.first_of_several)
+    name = os.path.basename(words[0])
+    if name == "env":
+        yield from _through(inner, name, _after_env(words[1:], environ), depth)
+    elif name in SHELLS:
+        yield from _of_shell(inner, name, depth)
+    elif name in WRAPPERS and _after(WRAPPERS[name], words[1:]) is not None:
+        rest = _after(WRAPPERS[name], words[1:]) or []
+        told = Inner(tuple(rest), {**environ, **WRAPPERS[name].ranks})
+        if name == "uv" and rest[:1] and rest[0].endswith(".py"):
+            told = Inner(("python", *rest), told.environ)
+        yield from _through(inner, name, told, depth, bool(WRAPPERS[name].ranks))
+    elif (script := _shell_script(words[0], environ)) is not None:
+        yield from _of_text(inner, script, depth, os.path.basename(words[0]))
+    else:
+        yield inner
+
+
+def _through(outer: Inner, name: str, inner: Inner, depth: int, several: bool = False) -> Iterator[Inner]:
+    through = (*outer.through, name)
+    several = several or outer.first_of_several
+    yield from _unwrapped(Inner(inner.words, inner.environ, through, several), depth + 1)
+
+
+def _without_assignments(words: Sequence[str], environ: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Take `NAME=value` off the front, as a shell does."""
+    given = dict(environ)
+    at = 0
+    while at < len(words) and _ASSIGNMENT.match(words[at]):
+        name, _, value = words[at].partition("=")
+        given[name] = value
+        at += 1
+    return tuple(words[at:]), given
+
+
+def _after_env(words: Sequence[str], environ: Mapping[str, str]) -> Inner:
+    given = dict(environ)
+    rest = list(words)
+    while rest and (rest[0].startswith("-") or _ASSIGNMENT.match(rest[0])):
+        word = rest.pop(0)
+        if word in ("-i", "-", "--ignore-environment"):
+            given = {}
+        elif word in ("-u", "--unset") and rest:
+            given.pop(rest.pop(0), None)
+        elif word in ("-S", "--split-string") and rest:
+            rest = shlex.split(rest.pop(0)) + rest
+        elif word in ("-C", "--chdir") and rest:
+            rest.pop(0)
+        elif "=" in word and not word.startswith("-"):
+            name, _, value = word.partition("=")
+            given[name] = value
+    return Inner(tuple(rest), given)
+
+
+def _after(wrapper: Wrapper, words: Sequence[str]) -> list[str] | None:
+    """What a wrapper runs; None where it is called for something else."""
+    rest = list(words)
+    if wrapper.words:
+        while rest and rest[0].startswith("-"):  # `uv --quiet run`
+            rest.pop(0)
+        if tuple(rest[: len(wrapper.words)]) != wrapper.words:
+            return None
+        rest = rest[len(wrapper.words) :]
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if word in ("-m", "--module") and not wrapper.values & {word}:  # `uv run -m pkg`
+            return ["python", "-m", *rest]
+        if word in ("-c", "--command") and word not in wrapper.values and not wrapper.words:
+            continue
+        if word in wrapper.values and rest:
+            rest.pop(0)
+    return rest[wrapper.positional :] or None
+
+
+def _of_shell(inner: Inner, name: str, depth: int) -> Iterator[Inner]:
+    rest = list(inner.words[1:])
+    while rest and rest[0].startswith(("-", "+")):
+        word = rest.pop(0)
+        if not word.startswith("--") and "c" in word:
+            if rest:
+                yield from _of_text(inner, rest[0], depth, name)
+            return
+        if word in ("-o", "+o", "-O", "+O", "--rcfile", "--init-file") and rest:
+            rest.pop(0)
+    if rest:
+        text = _read(rest[0])
+        if text is not None:
+            yield from _of_text(inner, text, depth, os.path.basename(rest[0]))
+
+
+def _of_text(inner: Inner, text: str, depth: int, name: str = "") -> Iterator[Inner]:
+    """The programs of a shell's script, in its order."""
+    for words in commands_of(text):
+        through = (*inner.through, name) if name else inner.through
+        yield from _unwrapped(Inner(tuple(words), inner.environ, through, inner.first_of_several), depth + 1)
+
+
+def commands_of(text: str) -> Iterator[list[str]]:
+    """The simple commands of a shell's script, as far as they can be read without running it."""
+    lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=";&|()<>")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words: list[str] = []
+    try:
+        tokens = list(lexer)
+    except ValueError:  # a quote that is not closed
+        return
+    for token in [*tokens, ";"]:
+        if token and set(token) <= set(";&|()"):
+            while (
+                words and _OF_THE_SHELL.match(words[0]) and words[0] in ("if", "then", "else", "do", "while", "{", "!")
+            ):
+                words = words[1:]
+            if words and not _OF_THE_SHELL.match(words[0]):
+                yield _without_redirections(words)
+            words = []
+        else:
+            words.append(token)
+
+
+def _without_redirections(words: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif set(word) <= set("<>&") and word:
+            skip = True
+            if kept and kept[-1].isdecimal():
+                kept.pop()
+        else:
+            kept.append(word)
+    return kept
+
+
+def _shell_script(name: str, environ: Mapping[str, str]) -> str | None:
+    """The text of a program that is a shell's script; None for any other."""
+    path = shutil.which(name, path=environ.get("PATH"))
+    text = _read(path) if path else None
+    if text is None or not text.startswith("#!"):
+        return None
+    first, _, rest = text.partition("\n")
+    words = first.removeprefix("#!").split()
+    if not words or os.path.basename(words[-1 if words[0].endswith("/env") else 0]) not in SHELLS:
+        return None
+    return None if rest.startswith("'''exec'") else _without_comments(rest)
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def _read(path: str) -> str | None:
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open(path, "rb") as file:
+            return file.read(_MAX_SCRIPT).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
