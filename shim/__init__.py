@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .config import WandbConfig as WandbConfig

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import doctor, environment, explain, init, install, interpreters
+from . import __version__, borrowed, doctor, environment, explain, init, install, interpreters
 from .companion import registry
 
 
@@ -18,14 +18,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except interpreters.InstallError as error:
         print(f"wandb-shim: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m shim", description="Track unmodified training scripts in W&B.")
+    parser.add_argument("--version", action="version", version=f"wandb-shim {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("install", help="bake the shim into interpreters; doing it again changes nothing")
@@ -52,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_explain)
 
     command = commands.add_parser(
-        "run", help="run a command as a container's init, which waits for its run to be finished"
+        "run", help="track one command, baked or not; as a container's init, wait for its run to be finished"
     )
     command.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="e.g. -- torchrun train.py --lr 1"
@@ -117,7 +122,8 @@ def _run(options: argparse.Namespace) -> int:
     if not command:
         print("wandb-shim: run needs a command: python -m shim run -- COMMAND", file=sys.stderr)
         return 2
-    return init.run(command, os.environ)
+    started = "_wandb_shim" in sys.modules  # by a door, which the command's interpreters have, too
+    return init.run(command, os.environ if started else borrowed.with_a_door(os.environ))
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
-from . import environment, login
+from . import __version__, environment, login, patches, ranks
 from .companion import preflight
 
 
@@ -34,7 +35,10 @@ class Finding:
 
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Look at this interpreter, and at the credentials and the server that this environment names."""
-    return [_doors(), _bytecode(), _wandb(), _wrapt(), *_contract(environ), _server(environ)]
+    return [
+        *(_shim(), _doors(), _contents(), _bytecode(), _wandb(), _wrapt(), *_patched()),
+        *(*_contract(environ), *_rank(environ), _server(environ)),
+    ]
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -50,7 +54,8 @@ def report(findings: Sequence[Finding]) -> str:
 
 def as_json(findings: Sequence[Finding]) -> str:
     """The findings for programs."""
-    return json.dumps([asdict(finding) for finding in findings], indent=2)
+    told = [asdict(finding) for finding in findings]
+    return json.dumps([{**one, "hint": "" if one["ok"] else one["hint"]} for one in told], indent=2)
 
 
 def _home() -> str | None:
@@ -58,6 +63,36 @@ def _home() -> str | None:
     engine = sys.modules.get("_wandb_shim")
     place = engine.__path__[0] if engine is not None else ""
     return place if os.path.isdir(place) else None
+
+
+def _shim() -> Finding:
+    return Finding("shim", True, f"{__version__}, {Path(__file__).resolve().parent}")
+
+
+def _contents() -> Finding:
+    """Whether the home is whole, and of this version."""
+    home = _home()
+    if home is None:
+        return Finding("home", True, "none to look at")
+    own = Path(__file__).resolve().parent
+    wrong = [name for name in sorted(_sources(own)) if not _is_whole(Path(home, name))]
+    if wrong:
+        return Finding("home", False, f"{home} is damaged: {', '.join(wrong)}", "run `shim install` again")
+    if any(Path(home, name).read_bytes() != (own / name).read_bytes() for name in _sources(own)):
+        return Finding("home", False, f"{home} is of another version than {own}", "run `shim install` again")
+    return Finding("home", True, f"{home} is whole")
+
+
+def _sources(package: Path) -> list[str]:
+    return [str(path.relative_to(package)) for path in package.rglob("*.py") if path.name != "sitecustomize.py"]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        compile(path.read_bytes(), str(path), "exec")
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _doors() -> Finding:
@@ -93,14 +128,45 @@ def _wrapt() -> Finding:
     )
 
 
+# What the shim patches, by the names of their distributions.
+_PATCHED = ("megatron-bridge", "megatron-core", "nemo-rl", "ray")
+
+
+def _patched() -> list[Finding]:
+    found = []
+    for name in _PATCHED:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(Finding(name, True, version(name)))
+    return found
+
+
+def _rank(environ: Mapping[str, str]) -> list[Finding]:
+    """A rank that this environment has: left over from another job, mostly, where a person asks the doctor."""
+    rank, world_size, _, source = ranks.find_rank(environ)
+    wanted = ranks.owner_rank(environment.Contract(environ).owner, world_size)
+    if world_size == 1 or not environ.get(environment.PROJECT):
+        return []
+    text = f"{rank} of {world_size}, by the variables of {source}; the run is rank {wanted}'s"
+    return [Finding("rank", rank == wanted, text, f"unset the variables of {source}, unless this is one of its ranks")]
+
+
 def _contract(environ: Mapping[str, str]) -> list[Finding]:
     contract = environment.Contract(environ)
     problems = [Finding("variable", False, problem) for problem in contract.problems]
+    problems += [Finding("variable", False, text) for text in environment.unknown(environ, patches.NAMES)]
     project = environ.get(environment.PROJECT)
-    text = f"{environment.PROJECT}={project}" if project else f"off: {environment.PROJECT} is not set"
-    if not contract.switch:
-        text = f"off: {environment.SWITCH}=off"
-    return [*problems, Finding("tracking", True, text)]
+    if not project:
+        return [*problems, Finding("tracking", True, f"off: {environment.PROJECT} is not set")]
+    mode = login.find_mode(environ)
+    against = [
+        *([f"{environment.SWITCH}=off"] if not contract.switch else []),
+        *([f"{environment.INIT}=off"] if contract.init == "off" else []),
+        *([f"{environment.MODE}=disabled"] if mode and mode.value == "disabled" else []),
+    ]
+    if against:
+        text = f"off: {', '.join(against)}, although {environment.PROJECT}={project}"
+        return [*problems, Finding("tracking", False, text, f"unset {', '.join(one.split('=')[0] for one in against)}")]
+    return [*problems, Finding("tracking", True, f"{environment.PROJECT}={project}")]
 
 
 def _server(environ: Mapping[str, str]) -> Finding:
@@ -110,16 +176,23 @@ def _server(environ: Mapping[str, str]) -> Finding:
         return Finding("server", False, str(error))
     if not environ.get(environment.PROJECT):
         return Finding("server", True, f"{login.shown(base_url)}, not asked")
+    url = login.shown(base_url)
     key, problem = preflight.key_from_file(environ)
     outlook = preflight.look(environ, base_url, key, problem)
-    text = outlook.reason or f"{login.shown(base_url)} accepts the key"
-    return Finding("server", outlook.online, text)
+    mode = login.find_mode(environ)
+    if mode and mode.value == "offline":
+        return Finding("server", True, f"{outlook.reason}: {url} is not asked")
+    if outlook.is_other:
+        hint = f"name a W&B server in {environment.BASE_URL}"
+        return Finding("server", False, outlook.reason or f"{url} {outlook.doubt}: it is no W&B server", hint)
+    return Finding("server", outlook.online, outlook.reason or f"{url} {outlook.doubt or 'accepts the key'}")
 
 
 def _default_server() -> str:
     """What the installed release takes for W&B's own server; it changed in 0.31.0."""
     try:
         import wandb
-    except ImportError:
+
+        return str(wandb.Settings().base_url)
+    except Exception:  # not installed, or a directory of run files that has its name
         return login.DEFAULT_URL
-    return str(wandb.Settings().base_url)

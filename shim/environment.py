@@ -42,6 +42,9 @@ TRAINS = "WANDB_SHIM_TRAINS"
 TOOLS = "WANDB_SHIM_TOOLS"
 LOG = "WANDB_SHIM_LOG"
 
+# The launcher's own, on the host.
+ENV_FILE = "WANDB_SHIM_ENV_FILE"
+
 # Written by the shim, read by its descendants: "<pid of the owner>@<scheduler's job id or nothing>".
 OWNED_BY = "WANDB_SHIM_OWNED_BY"
 
@@ -108,6 +111,22 @@ class Contract:
         self.problems = tuple(problems)
 
 
+def unknown(environ: "Mapping[str, str]", patches: "Iterable[str]") -> "list[str]":
+    """One sentence for each name that the shim does not know: of a variable, or of a patch to leave out.
+
+    Args:
+        environ: The environment.
+        patches: Names of the patches that there are.
+    """
+    known = {*OWN_VARIABLES, OWNED_BY, ATTACH, ENV_FILE}
+    names = [name for name in environ if name.startswith("WANDB_SHIM") and name not in known]
+    said = [f"{name} is no variable of the shim; `python -m shim variables` lists them" for name in sorted(names)]
+    wrong = [name for name in comma_separated(environ.get(SKIP, "")) if name not in patches]
+    if wrong:
+        said.append(f"{SKIP} names {', '.join(wrong)}; known: {', '.join(sorted(patches))}")
+    return said
+
+
 def finish_timeout(environ: "Mapping[str, str]") -> float:
     """WANDB_FINISH_TIMEOUT in seconds; 0 where nothing bounds the end of a run, which is what 0 means to wandb."""
     try:
@@ -145,4 +164,4 @@ def _owner(environ: "Mapping[str, str]", problems: list[str]) -> "str | int":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping

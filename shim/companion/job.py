@@ -92,7 +92,7 @@ class Job:
         if joins:
             log.info(f"this node's machine joins {opened.run.entity}/{opened.run.project}/{opened.run.id}")
         else:
-            opening.announce(opened)
+            opening.announce(opened, self._hello)
             for name in environment.Contract(os.environ).inputs:
                 self._committer.use(name)
 

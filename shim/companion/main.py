@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Any
 
-from .. import environment, log
+from .. import environment, log, patches
 from . import ending, opening, server
 from .console import Console
 from .job import Job
@@ -66,7 +66,7 @@ def _live() -> None:
     server.listen(hello["address"], job.answer)
     console.start()
     threading.Thread(target=_watch, args=(job,), name="watch", daemon=True).start()
-    for problem in environment.Contract(os.environ).problems:
+    for problem in (*environment.Contract(os.environ).problems, *environment.unknown(os.environ, patches.NAMES)):
         log.warn(problem)
     try:
         job.open()

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import environment, log, ranks
+from ..command_line import parse_command_line
 from ..config import WandbConfig
 from . import claims, nodes, preflight, services, surroundings
 from .identity import derived_run_id
@@ -331,13 +332,22 @@ def _begun_at(wandb: ModuleType, started: float) -> Iterator[None]:
         module.time = before
 
 
-def announce(opened: Opened) -> None:
-    """Say where the run is, on the script's stderr."""
+def announce(opened: Opened, hello: dict[str, Any]) -> None:
+    """Say where the run is, and whose, on the script's stderr."""
     run, outlook = opened.run, opened.outlook
     if outlook.online:
         continued = ", continued: what is logged again for its earlier steps, W&B drops" if run.resumed else ""
-        log.notice(f"run {run.entity}/{run.project}/{run.id} {run.url or ''}{continued}")
+        place = f"{run.entity}/{run.project}/{run.id} {run.url or ''}"
+        log.notice(f"run {place} of {_whose(hello['orig_argv'])}{continued}")
         return
     directory = os.path.dirname(run.dir)  # run.dir is its `files` directory
     say = log.notice if outlook.reason.startswith(environment.MODE) else log.warn
     say(f"{outlook.reason}; the run is kept offline, upload it with: wandb sync {directory}")
+
+
+def _whose(orig_argv: list[str]) -> str:
+    """The program, without its arguments, and its rank where there are several."""
+    line = parse_command_line(orig_argv)
+    program = f"-m {line.target}" if line.kind == "module" else os.path.basename(line.target)
+    rank, world_size, _, _ = ranks.find_rank(os.environ)
+    return f"{program or line.kind}, rank {rank} of {world_size}" if world_size > 1 else program or line.kind

@@ -23,10 +23,14 @@ class Outlook:
     Attributes:
         online: Whether to try.
         reason: Why not, for people; empty when online.
+        doubt: What speaks against it although it is to be tried, to follow the server's address in a sentence.
+        is_other: Whether something has answered there that is no W&B server.
     """
 
     online: bool
     reason: str = ""
+    doubt: str = ""
+    is_other: bool = False
 
 
 def look(environ: Mapping[str, str], base_url: str, file_key: str | None = None, problem: str = "") -> Outlook:
@@ -99,4 +103,6 @@ def _judged(base_url: str, key: str | None, answer: viewer.Answer) -> Outlook:
         return Outlook(False, f"{url} rejects the API key (HTTP {answer.status}): {told}")
     # 429 and the like: wandb itself knows how to wait.
     wandb_can_judge = 0 < answer.status < 500 or answer.untrusted
-    return Outlook(True) if wandb_can_judge else Outlook(False, f"{url} {answer.text}")
+    if wandb_can_judge:
+        return Outlook(True, doubt=answer.text, is_other=answer.other)
+    return Outlook(False, f"{url} {answer.text}", is_other=answer.other)

@@ -115,3 +115,19 @@ def test_the_run_is_finished_before_the_container_ends(job: Job, last: str, code
     run = job.server.run()
     assert (run.state, run.exit_code) == ("failed", code)
     assert run.console_text().splitlines()[-1] == "line 2999"
+
+
+def test_a_command_is_tracked_without_a_door_in_its_interpreter(job: Job) -> None:
+    python = python_of("wandb-3.12")
+    job.write("train.py", "import os, sys\nprint(sys.argv, os.getppid() > 1)\n")
+    words = (python, "-m", "shim", "run", "--", "sh", "-c", f"{python} train.py --lr 1; {python} -m pip --version >&2")
+    done = job.run(*words, shim=False, environ={"PYTHONPATH": str(install.SOURCE.parent)})
+    assert done.stdout == "['train.py', '--lr', '1'] True\n"
+    run = job.server.run()
+    assert (Path(run.program).name, run.exit_code) == ("train.py", 0)
+    (home,) = (Path(job.environ["HOME"]) / ".cache" / "wandb-shim").iterdir()
+    assert home.stat().st_mode & 0o022 == 0
+    before = sorted(path.stat().st_mtime_ns for path in home.rglob("*.py"))
+    job.run(*words, shim=False, environ={"PYTHONPATH": str(install.SOURCE.parent)})
+    assert sorted(path.stat().st_mtime_ns for path in home.rglob("*.py")) == before, "the next job shares it"
+    assert len(job.server.runs) == 2

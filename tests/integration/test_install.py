@@ -264,9 +264,12 @@ def test_the_doctor_finds_nothing_bad_in_a_baked_interpreter(last: places.Baked,
     venv = borrowing_environment(last.python, tmp_path / "venv", packages_of=f"wandb-{last.minor}")
     findings = said(shim("doctor", "--json", "--strict", python=venv), 0)
     assert {finding["name"]: finding["ok"] for finding in findings} == dict.fromkeys(
-        ("started", "bytecode", "wandb", "wrapt", "tracking", "server"), True
+        ("shim", "started", "home", "bytecode", "wandb", "wrapt", "tracking", "server"), True
     )
-    assert str(last.home) in findings[0]["text"]
+    texts = {finding["name"]: finding["text"] for finding in findings}
+    assert str(last.home) in texts["started"]
+    assert texts["home"].endswith("is whole")
+    assert not [finding for finding in findings if finding["hint"]], "there is nothing to do"
     nobody = {"WANDB_PROJECT": "p", "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     findings = said(shim("doctor", "--json", "--strict", python=venv, environ=nobody), 1)
     assert [finding["name"] for finding in findings if not finding["ok"]] == ["server"]
@@ -276,10 +279,21 @@ def test_the_doctor_finds_nothing_bad_in_a_baked_interpreter(last: places.Baked,
 def test_the_doctor_is_strict_only_when_asked(last: places.Baked) -> None:
     assert said(shim("doctor", "--json"), 0)[0] == said(shim("doctor", "--json", "--strict"), 1)[0]
     report = shim("doctor").stdout
-    assert report.startswith("BAD started")
+    assert report.splitlines()[1].startswith("BAD started")
     assert "-m shim install" in report
     off = {"PYTHONPATH": str(REPOSITORY), "WANDB_SHIM": "off", "WANDB_PROJECT": "p", "WANDB_MODE": "offline"}
     assert "off: WANDB_SHIM=off" in shim("doctor", python=last.python, environ=off).stdout
+
+
+def test_a_damaged_home_and_one_of_another_version_are_bad(one: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shim("install", "--home", home, "--python", one)
+    for damage, words in ((b"x = 1\n", "is of another version than"), (b"def", "is damaged: owner.py")):
+        (home / "shim" / "owner.py").write_bytes(damage)
+        found = said(shim("doctor", "--json", python=one, environ={"PYTHONPATH": str(REPOSITORY)}), 0)
+        (finding,) = (finding for finding in found if finding["name"] == "home")
+        assert (finding["ok"], words in finding["text"]) == (False, True), finding
+    shim("uninstall", "--home", home)
 
 
 def test_explain_tells_a_launcher_from_a_training_script(last: places.Baked, tmp_path: Path) -> None:

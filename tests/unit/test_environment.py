@@ -77,7 +77,7 @@ def test_lists_are_comma_separated(text: str, words: tuple[str, ...]) -> None:
 def test_every_own_variable_has_a_row_and_every_row_is_a_variable() -> None:
     names = {value for key, value in vars(environment).items() if key.isupper() and isinstance(value, str)}
     own = {name for name in names if name.startswith("WANDB_SHIM")}
-    own -= {environment.OWNED_BY, environment.ATTACH}
+    own -= {environment.OWNED_BY, environment.ATTACH, environment.ENV_FILE}
     assert own == set(environment.OWN_VARIABLES)
 
 
@@ -95,3 +95,18 @@ def test_loading_the_contract_imports_nothing(repository: Path) -> None:
     code += "import shim.environment; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("['shim', 'shim.environment']", "['__future__', 'shim', 'shim.environment']")
+
+
+def test_names_that_nobody_knows_are_told_once_each() -> None:
+    environ = {
+        "WANDB_SHIM_INIT": "auto",
+        "WANDB_SHIM_OWNED_BY": "1@",
+        "WANDB_SHIM_ENV_FILE": "/x",
+        "WANDB_PROJECT": "p",
+    }
+    assert environment.unknown(environ, {"nemo_rl"}) == []
+    wrong = {**environ, "WANDB_SHIM_LOGS": "info", "WANDB_SHIM_SKIP": "nemo_rl, nemorl"}
+    assert environment.unknown(wrong, {"nemo_rl"}) == [
+        "WANDB_SHIM_LOGS is no variable of the shim; `python -m shim variables` lists them",
+        "WANDB_SHIM_SKIP names nemorl; known: nemo_rl",
+    ]

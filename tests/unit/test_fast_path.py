@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shim import process, ranks, tables
+from shim import patches, process, ranks, tables
 from shim.install import SOURCE
 
 BIN = os.path.dirname(sys.executable)
@@ -32,6 +32,13 @@ def decide(argv: list[str], environ: dict[str, str]) -> process.Decision:
     return process.decide(
         argv, environ, pid=os.getpid(), bin_directories=(BIN,), is_bin=lambda place: Path(place, "python3").exists()
     )
+
+
+def test_the_names_of_patches_are_those_of_the_hooks() -> None:
+    source = (SOURCE / "sitecustomize.py").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    exec(source[source.index("HOOKS = {") : source.index("def find_spec")], scope)
+    assert {name.removeprefix("patches.") for name in scope["HOOKS"].values() if "patches." in name} == patches.NAMES
 
 
 NUMBERS = ("", "0", "1", "2", "3", "7", "x", "-1", "4294967291")
