@@ -49,7 +49,7 @@ BREAKS = (
     ),
     Break(
         "the owner's own node joins no run",
-        "shim/process.py",
+        "shim/ranks.py",
         "return not rank <= owner < rank + on_this_node",
         "return rank != owner",
         "tests/unit/test_process.py::test_one_process_a_node_joins_the_run_of_another",
