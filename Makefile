@@ -4,7 +4,7 @@
 # The interpreter that .venv is made with: 3.10 or newer.
 PYTHON ?= python3
 # Tests at a time. They spend half of it waiting: for servers that hang, for processes to end, for schedulers.
-WORKERS ?= $(shell expr $$(nproc) \* 2)
+WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
 # Passed to pytest, for example: make test PYTEST="tests/unit -k process"
 PYTEST ?= tests
 

@@ -12,8 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
-from . import __version__, environment, login, patches, ranks
-from .companion import preflight
+from . import __version__, environment, login, patches, preflight, ranks
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,9 @@ def _unwrapped(inner: Inner, depth: int) -> Iterator[Inner]:
         return
     inner = Inner(words, environ, inner.through, inner.first_of_several)
     name = os.path.basename(words[0])
-    if name == "env":
+    if name.startswith(("python", "pypy")):  # also where pyenv has a shell's script by that name
+        yield inner
+    elif name == "env":
         yield from _through(inner, name, _after_env(words[1:], environ), depth)
     elif name in SHELLS:
         yield from _of_shell(inner, name, depth)

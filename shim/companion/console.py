@@ -7,6 +7,7 @@ service. These streams lead nowhere else.
 from __future__ import annotations
 
 import codecs
+import marshal
 import os
 import select
 import sys
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .. import log
 from ..script import frames
 
 # Bytes that one write of ours to a stream has at most.
@@ -48,8 +50,6 @@ class Console:
 
     def hello(self) -> dict[str, Any]:
         """Read what the script says of itself first."""
-        import marshal
-
         data = b""
         while True:
             kind, low, high = os.read(self._descriptor, 3)  # a frame is written as one, so nothing of it is missing
@@ -117,13 +117,9 @@ class Console:
                 self._emit()
 
     def _tell(self, text: bytes) -> None:
-        import marshal
-
         try:
             self._take(marshal.loads(text))
         except Exception as error:  # a message that makes no sense costs that message
-            from .. import log
-
             log.debug(f"a message of the script was not understood: {type(error).__name__}: {error}")
 
     def _read(self) -> Iterable[tuple[int, bytes]]:

@@ -241,7 +241,10 @@ class Job:
         self.ready.wait(_OPEN_BOUND)
         self._console.wait_for(message["frames"], _CONSOLE_BOUND, message["lost"])
         words = self._finish(message["code"])
-        threading.Timer(0.1, self.done.set).start()  # when the answer is out
+        try:
+            threading.Timer(0.1, self.done.set).start()  # when the answer is out
+        except RuntimeError:  # the system gives no thread
+            self.done.set()
         return {"stdout": words if self._asked_by == self.script.pid else ""}
 
     def script_is_gone(self) -> None:

@@ -72,10 +72,8 @@ def _live() -> None:
         job.open()
     except opening.NoRunError as error:
         log.warn(str(error))
-    except BaseException as error:
-        log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
-    finally:
-        job.ready.set()
+        return  # there is nothing that anybody could ask for, or would have to wait for
+    job.ready.set()
     job.done.wait()
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .. import environment, log, ranks
+from .. import environment, log, preflight, ranks
 from ..command_line import parse_command_line
 from ..config import WandbConfig
-from . import claims, nodes, preflight, services, surroundings
+from . import claims, nodes, services, surroundings
 from .identity import derived_run_id
 
 # Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..script import frames
 
 Answer = Callable[[dict[str, Any], int], dict[str, Any] | None]
 
+# Seconds until it is tried again to take a question where the system has just refused to.
+_PAUSE = 0.1
 # Seconds that somebody may take to ask, once connected.
 _QUESTION_BOUND = 10.0
 
@@ -37,8 +40,15 @@ def serve(listening: socket.socket, answer: Answer) -> None:
 
 def _accept(listening: socket.socket, answer: Answer) -> None:
     while True:
-        connection, _ = listening.accept()
-        threading.Thread(target=_serve, args=(connection, answer), name="answer", daemon=True).start()
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # the system gives no descriptor, for now
+            time.sleep(_PAUSE)
+            continue
+        try:
+            threading.Thread(target=_serve, args=(connection, answer), name="answer", daemon=True).start()
+        except RuntimeError:  # the system gives no thread: one question after the other
+            _serve(connection, answer)
 
 
 def _serve(connection: socket.socket, answer: Answer) -> None:

@@ -11,9 +11,10 @@ from ..own_children import own_children
 
 def end() -> None:
     """End the services of wandb that this process has started."""
-    for pid in _processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):  # without memory the kernel's tables cannot be read
+        for pid in _processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def written() -> int:

@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from .. import environment
-from ..companion import preflight
+from .. import environment, preflight
 
 # Fields of wandb.Settings that are arguments of init under another name.
 _ARGUMENTS = {

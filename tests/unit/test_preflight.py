@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.companion import preflight
-from shim.companion.preflight import Outlook, key_from_file, look
+from shim import preflight
+from shim.preflight import Outlook, key_from_file, look
 from tests.wandb_server import API_KEY, Fault, WandbServer
 
 

@@ -15,8 +15,7 @@ import pytest
 
 from launcher.credentials import check_key
 from launcher.errors import LauncherError
-from shim import login
-from shim.companion import preflight
+from shim import login, preflight
 from shim.viewer import ask
 
 KEY = "0123456789abcdef0123456789abcdef01234567"

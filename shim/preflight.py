@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from .. import environment, login, viewer
+from . import environment, login, viewer
 
 # Seconds for the whole look; a healthy server answers in tenths.
 BOUND = 10.0
