@@ -1,0 +1,64 @@
+"""What the pages say is there: links, commands, variables, the files that they name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shim import environment, patches
+from shim.explain import explain, said
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in text]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+
+
+def test_every_variable_has_a_row_and_every_row_is_a_variable() -> None:
+    text = (ROOT / "docs" / "variables.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(WANDB_SHIM\w*)` \|", text, re.MULTILINE)) == set(environment.OWN_VARIABLES)
+
+
+def test_every_patch_has_a_row() -> None:
+    text = (ROOT / "docs" / "patching.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == patches.NAMES
+
+
+def test_files_that_the_map_names_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    places = [ROOT, ROOT / "shim", *(ROOT / "shim" / room for room in ("script", "companion", "patches"))]
+    assert not [name for name in named if not any((place / name).exists() for place in places)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_yaml_in_the_pages_is_yaml(page: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert isinstance(yaml.safe_load(block), dict)
+
+
+def test_what_explain_says_in_the_readme_is_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ (.*?)python -m shim explain (.*)\n(.*)$", text, re.MULTILINE)
+    assert len(shown) == 2
+    for variables, command, line in shown:
+        named = dict(word.split("=", 1) for word in variables.split())
+        (one,) = explain(command.split(), {"WANDB_PROJECT": "p", "PATH": str(tmp_path), **named})
+        assert said(one) == line
