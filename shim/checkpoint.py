@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -52,6 +53,17 @@ class Checkpoint:
 def clean(name: str) -> str:
     """What W&B accepts as the name of an artifact."""
     return _NOT_IN_NAMES.sub("-", name).strip("-") or "checkpoint"
+
+
+def as_wandb_keeps(value: Any) -> Any:
+    """The same with numbers that are none as text, as W&B has them in a run: JSON knows no infinity."""
+    if isinstance(value, Mapping):
+        return {name: as_wandb_keeps(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_wandb_keeps(held) for held in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def plain(value: Any) -> Any:

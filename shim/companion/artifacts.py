@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from .. import log
-from ..checkpoint import Checkpoint, clean
+from ..checkpoint import Checkpoint, as_wandb_keeps, clean
 from . import ending
 from .journal import note, rows, uncommitted
 from .liveness import Liveness
@@ -266,10 +266,12 @@ def make_artifact(checkpoint: Checkpoint, state: dict[str, int]) -> Any:
     """
     import wandb
 
+    outside = path_outside(checkpoint.path)
     metadata = {
         checkpoint.step_name: checkpoint.step,
-        "absolute_path": path_outside(checkpoint.path),
-        **({"metrics": dict(checkpoint.metrics)} if checkpoint.metrics else {}),
+        "absolute_path": outside.path,
+        **({"absolute_path_note": outside.note} if outside.note else {}),
+        **({"metrics": as_wandb_keeps(checkpoint.metrics)} if checkpoint.metrics else {}),
     }
     artifact = wandb.Artifact(clean(checkpoint.collection), type="model", metadata=metadata)
     artifact.add_reference(f"file://{os.path.realpath(checkpoint.path)}", checksum=False)
@@ -294,9 +296,23 @@ def state_of(path: str) -> dict[str, int]:
     }
 
 
+# What wandb raises where its service is gone: of its own process, of the connection to it.
+_SERVICE_ENDED = (
+    "MailboxClosedError",
+    "MailboxError",
+    "WandbServiceNotOwnedError",
+    "BrokenPipeError",
+    "ConnectionResetError",
+)
+
+
 def _drain_bound(bound: float) -> float:
     return min(ending.finish_timeout() or bound, bound)
 
 
 def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """What went wrong, and what to do, in a person's words."""
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    if type(error).__name__ in _SERVICE_ENDED:
+        return f"wandb's service has ended ({text}); what the run has is on disk, see `wandb sync`"
+    return text

@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 _MOUNTINFO = "/proc/self/mountinfo"
 
+# Files that container engines mount from their own directory, which mostly lies on the host's root file system.
+_OF_THE_ENGINE = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 
-def path_outside(path: str, mountinfo: str | None = None) -> str:
+
+@dataclass(frozen=True)
+class Outside:
+    """A path as the host has it.
+
+    Attributes:
+        path: The path.
+        note: Why it may not be the host's, for people; "" where it is.
+    """
+
+    path: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo.
+
+    Attributes:
+        device: "major:minor" of the file system.
+        root: Which directory of the file system is shown.
+        point: Where.
+        kind: The file system's type: "ext4", "lustre".
+        source: What was mounted: a device, a server's export.
+    """
+
+    device: str
+    root: str
+    point: str
+    kind: str = ""
+    source: str = ""
+
+
+def path_outside(path: str, mountinfo: str | None = None) -> Outside:
     """The host's path of a file on a bind mount; the path itself where it lies on the container's own root.
 
-    A bind mount tells which directory of its filesystem it shows. Where that filesystem is not the host's root, its
-    own mount point on the host is unknown here, and the path below it is the answer.
+    A bind mount tells which directory of its file system it shows, not where the host has that file system. Where
+    another mount shows the file system as a whole, it is there: jobs have shared file systems at the host's places.
+    Where none does, it is the host's root file system if the container engine's own files come from it.
 
     Args:
         path: An absolute path.
@@ -22,19 +60,45 @@ def path_outside(path: str, mountinfo: str | None = None) -> str:
             with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
                 mountinfo = file.read()
         except OSError:
-            return path
+            return Outside(path)
+    mounts = [mount for mount in map(_parsed, mountinfo.splitlines()) if mount is not None]
     path = os.path.realpath(path)
-    root, mount_point = "/", "/"
-    for line in mountinfo.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 5:
-            continue
-        here = _unescape(fields[4])
-        if _is_below(path, here) and len(here) >= len(mount_point):
-            root, mount_point = _unescape(fields[3]), here
-    if mount_point == "/" or root == "/":
-        return path
-    return os.path.normpath(root + "/" + os.path.relpath(path, mount_point))
+    own = _mount_of(path, mounts)
+    if own is None or own.point == "/":
+        return Outside(path)
+    if own.root == "/":
+        # A file system of its own, whole. On a host that is all there is to say.
+        top = _mount_of("/", mounts)
+        contained = top is not None and (top.kind == "overlay" or top.root != "/")
+        return Outside(path, f"{own.point} is a {own.kind}; where the host has it is not known" if contained else "")
+    below = os.path.normpath(own.root + "/" + os.path.relpath(path, own.point))
+    whole = [one for one in mounts if one.device == own.device and one.root == "/" and one.point != "/"]
+    if whole:
+        shortest = min(whole, key=lambda mount: len(mount.point))
+        return Outside(os.path.normpath(shortest.point + below))
+    of_the_engine = {one.device for one in mounts if one.point in _OF_THE_ENGINE}
+    if own.device in of_the_engine or not of_the_engine:
+        return Outside(below)
+    return Outside(below, f"below the root of {own.source or own.kind}; where the host has that is not known")
+
+
+def _parsed(line: str) -> Mount | None:
+    """One mount; None for a line that is none."""
+    fields = line.split(" ")
+    if len(fields) < 5:
+        return None
+    _, _, kinds = line.partition(" - ")
+    kind, source = [*kinds.split(" "), "", ""][:2]
+    return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, _unescape(source))
+
+
+def _mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:
+    """The deepest mount that a path is on, the last of several at one place."""
+    found: Mount | None = None
+    for mount in mounts:
+        if _is_below(path, mount.point) and (found is None or len(mount.point) >= len(found.point)):
+            found = mount
+    return found
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -253,6 +253,14 @@ def test_each_checkpoint_is_one_artifact_although_older_ones_are_pruned(either: 
     assert sorted(path.name for path in (either.directory / "results").glob("step_*")) == ["step_2", "step_3"]
 
 
+def test_metrics_that_are_no_numbers_are_kept_as_wandb_keeps_them(either: Job, python: Path) -> None:
+    numbers = "(1, float('inf')), (2, float('nan')), (3, 0.5)"
+    either.write("train.py", f"from algorithm import train\ntrain([{numbers}], keep_top_k=3)\n")
+    either.run(python, "train.py")
+    metrics = [artifact.metadata["metrics"]["val:accuracy"] for artifact in committed(either)]
+    assert metrics == ["Infinity", "NaN", 0.5]
+
+
 def test_with_a_slow_server_pruned_checkpoints_arrive_too(either: Job, python: Path) -> None:
     either.server.set_fault(Fault("slow", match="Artifact", seconds=0.3))
     either.write("train.py", THREE)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from shim import install, log
-from shim.checkpoint import Checkpoint, clean
+from shim.checkpoint import Checkpoint, as_wandb_keeps, clean
 from shim.companion import artifacts
 from shim.companion.artifacts import Committer
 from shim.companion.journal import JOURNAL, note, uncommitted
@@ -25,6 +25,12 @@ def checkpoint(directory: Path, step: int) -> Checkpoint:
     path.mkdir(exist_ok=True)
     (path / "weights").write_text("weights")
     return Checkpoint(str(path), "ckpts", step, "iteration", (path.name,), {"loss": 0.5})
+
+
+def test_numbers_that_json_does_not_know_are_text() -> None:
+    numbers = {"a": float("inf"), "b": [float("-inf"), 1.5], "c": {"d": float("nan"), "e": 1, "f": "x", "g": None}}
+    kept = {"a": "Infinity", "b": ["-Infinity", 1.5], "c": {"d": "NaN", "e": 1, "f": "x", "g": None}}
+    assert as_wandb_keeps(numbers) == kept
 
 
 def test_what_was_saved_and_not_committed_comes_back_as_it_was(tmp_path: Path) -> None:
