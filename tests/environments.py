@@ -116,13 +116,17 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "ddtrace": Packages(("ddtrace==4.16.0", WANDB, WRAPT), minor="3.11"),  # the peer that images come with
     # tests.wandb_server, in a container
     "server": Packages(("starlette>=0.40", "uvicorn>=0.32", "pyyaml>=6"), minor="3.11"),
+    # What changes an interpreter under a program's feet, and parsers with ways of their own.
+    "quirks": Packages(("gevent", "trio", "uvloop", "fire", WANDB, WRAPT)),
+    "profilers": Packages(("memray", "pyinstrument", "viztracer", "line_profiler", "coverage", WANDB, WRAPT)),
+    "spacy": Packages(("spacy", WANDB, WRAPT), minor="3.12"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
 }
 
 
 # Large, and asked for by few: made when a test does, not by --all.
-ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks"})
+ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy"})
 
 
 class EnvironmentUnavailableError(RuntimeError):
