@@ -21,6 +21,10 @@ _SWITCH = "WANDB_SHIM"
 _ATTACH = "WANDB_SHIM_ATTACH"
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
+# The C library keeps 64 MiB of addresses a thread, more than a job with a limit on them (`ulimit -v`) can spare: a
+# thread that gets none ends before it begins, and CPython 3.12 waits for it (mallopt(3), M_ARENA_MAX).
+_FEW_ARENAS = ("MALLOC_ARENA_MAX", "2")
+
 console: "Console | None" = None
 end: "End | None" = None
 
@@ -232,6 +236,7 @@ def _command() -> "list[str]":
 
 def _environ() -> "dict[str, str]":
     found = {name: os.environ[name] for name in os.environ if not name.startswith("PYTHON") or name in _KEPT_OF_PYTHON}
+    found.setdefault(*_FEW_ARENAS)
     return {**found, _SWITCH: "off"}
 
 

@@ -39,7 +39,7 @@ def venv(tmp_path: Path) -> Path:
     place = tmp_path / "venv"
     python = python_of("wandb-3.12")
     subprocess.run([python, "-m", "venv", "--without-pip", "--system-site-packages", place], check=True)
-    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    asked: list[str | Path] = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     (place / "lib" / "python3.12" / "site-packages" / "packages.pth").write_text(packages)
     for name in tables.TRAINING_SCRIPTS:
