@@ -119,7 +119,8 @@ def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
         if rank and size and rank.isdecimal() and size.isdecimal():
             if rank_name == "SLURM_PROCID":  # the batch script's step has no rank, but a number of ten digits
                 step = get("SLURM_STEP_ID") or ""
-                if not step.isdecimal() or len(step) > 9:
+                others = get("JAX_PROCESS_ID") or get("XRT_SHARD_ORDINAL") or get("NEURON_PJRT_PROCESS_INDEX")
+                if others or not step.isdecimal() or len(step) > 9:
                     return False
             return 0 < int(rank) < int(size) - 1
     return False
