@@ -111,7 +111,7 @@ def as_python(command: Sequence[str], environ: Mapping[str, str]) -> list[str] |
         return list(command)
     script = shutil.which(command[0], path=environ.get("PATH"))
     if script is None:
-        known = command[0] in tables.LAUNCHER_SCRIPTS or command[0] in tables.TRAINING_SCRIPTS
+        known = command[0] in {*tables.LAUNCHER_SCRIPTS, *tables.TRAINING_SCRIPTS, *tables.WRAPPER_SCRIPTS}
         return [sys.executable, f"{os.path.dirname(sys.executable)}/{command[0]}", *command[1:]] if known else None
     with open(script, "rb") as file:
         first, second = (file.readline().decode(errors="replace").strip() for _ in range(2))

@@ -77,6 +77,8 @@ LINES: list[tuple[str, str | None, bool, str]] = [
     ("ray start --head", LAUNCHER, NOT, "ray is listed as launcher"),
     ("yolo train model=m", TRAINING, OWNS, "yolo is listed as training"),
     ("lm_eval --model hf", TRAINING, OWNS, "lm_eval"),
+    ("memray run -o out.bin train.py", TRAINING, OWNS, "a script: train.py"),
+    ("kernprof -l train.py --help", TOOL, NOT, "it only talks about itself"),
     ("ls -l", None, NOT, "no Python program"),
     ("of-our-own --lr 1", TOOL, NOT, "console script"),
     ("long-path --lr 1", TOOL, NOT, "console script"),
