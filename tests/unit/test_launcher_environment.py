@@ -217,6 +217,14 @@ def test_a_mistake_is_named(project: Path, case: str) -> None:
     assert KEY not in str(caught.value)
 
 
+def test_the_name_of_a_run_may_be_called_name(project: Path) -> None:
+    (project / "env.toml").write_text("[wandb]\nproject = 'p'\nname = 'mine'\n")
+    assert resolve_environment(environ=host(project))["WANDB_NAME"].value == "mine"
+    (project / "env.toml").write_text("[wandb]\nproject = 'p'\nname = 'mine'\nrun_name = 'other'\n")
+    with pytest.raises(LauncherError, match=r'env\.toml, line 3: "name" and "run_name" mean the same'):
+        resolve_environment(environ=host(project))
+
+
 FILES = {
     "base_url = 'wandb.example.com'": "env.toml, line 3: WANDB_BASE_URL=wandb.example.com is no address of a server",
     "entity = 'a/b'": "env.toml, line 3: WANDB_ENTITY='a/b' cannot have / in it",

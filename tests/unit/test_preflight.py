@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from launcher.credentials import find_credentials
+from launcher.errors import LauncherError
 from shim import preflight
 from shim.preflight import Outlook, key_from_file, look
 from tests.wandb_server import API_KEY, Fault, WandbServer
@@ -121,3 +124,26 @@ def test_a_key_file_without_a_key_is_a_problem(tmp_path: Path, content: bytes | 
         file.write_bytes(content)
     key, problem = key_from_file({"WANDB_API_KEY_FILE": str(file)})
     assert (key, problem.startswith(f"WANDB_API_KEY_FILE={file}")) == (None, True)
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a directory", "a large file"])
+def test_a_key_file_that_is_no_plain_small_file_is_a_problem_at_once(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "key"
+    if kind == "a FIFO":
+        os.mkfifo(file)
+    elif kind == "a directory":
+        file.mkdir()
+    elif kind == "a large file":
+        file.write_text("k" * (64 * 1024 + 1))
+    path = "/dev/zero" if kind == "a device" else str(file)
+    key, problem = key_from_file({"WANDB_API_KEY_FILE": path})
+    assert key is None
+    assert ("larger than 64 KiB" if kind == "a large file" else "is no plain file") in problem
+    with pytest.raises(LauncherError, match=f"WANDB_API_KEY_FILE={path} is"):
+        find_credentials({"WANDB_API_KEY_FILE": path})
+
+
+def test_a_blank_key_beside_a_file_leaves_it_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    environ = {"WANDB_API_KEY_FILE": str(tmp_path / "key"), "WANDB_API_KEY": " \n"}
+    assert key_from_file(environ) == ("secret", "")
