@@ -146,10 +146,9 @@ def _unwrapped(inner: Inner, depth: int) -> Iterator[Inner]:
         yield from _through(inner, name, _after_env(words[1:], environ), depth)
     elif name in SHELLS:
         yield from _of_shell(inner, name, depth)
-    elif name in WRAPPERS and _after(WRAPPERS[name], words[1:]) is not None:
-        rest = _after(WRAPPERS[name], words[1:]) or []
+    elif name in WRAPPERS and (rest := _after(WRAPPERS[name], words[1:])):
         told = Inner(tuple(rest), {**environ, **WRAPPERS[name].ranks})
-        if name == "uv" and rest[:1] and rest[0].endswith(".py"):
+        if name == "uv" and rest[0].endswith(".py"):
             told = Inner(("python", *rest), told.environ)
         yield from _through(inner, name, told, depth, bool(WRAPPERS[name].ranks))
     elif (script := _shell_script(words[0], environ)) is not None:
@@ -209,8 +208,6 @@ def _after(wrapper: Wrapper, words: Sequence[str]) -> list[str] | None:
             break
         if word in ("-m", "--module") and not wrapper.values & {word}:  # `uv run -m pkg`
             return ["python", "-m", *rest]
-        if word in ("-c", "--command") and word not in wrapper.values and not wrapper.words:
-            continue
         if word in wrapper.values and rest:
             rest.pop(0)
     return rest[wrapper.positional :] or None

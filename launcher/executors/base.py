@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shim import environment as contract
-
 from ..config import Profile
 from ..credentials import Credentials
 from ..key_files import FILE_NAME
 from ..kinds import OBJECT, TABLE, TEXT, TEXTS, WHOLE, Kind
 
 MOUNTED_FILE = f"/run/secrets/{FILE_NAME}"
-MOUNTED_SECRET = "/run/secrets/wandb-shim"
 
 EXECUTION = "nemo_run.core.execution"
 
@@ -164,23 +161,6 @@ def shell_quoted(value: str) -> str:
     if value and NO_QUOTES_NEEDED.issuperset(value):
         return value
     return r"\$".join("'" + part.replace("'", "'\"'\"'") + "'" for part in value.split("$"))
-
-
-def mounted_secret(name: str, fields: Mapping[str, Any]) -> Delivery:
-    """A Kubernetes secret that is mounted as a file.
-
-    A file, not a variable: NeMo-RL's driver copies its environment into a runtime_env, which Ray logs. The last of
-    the volumes: nemo-run copies the working directory to the first.
-    """
-    volume = {"name": "wandb-shim-key", "secret": {"secretName": name}}
-    mount = {"name": "wandb-shim-key", "mountPath": MOUNTED_SECRET, "readOnly": True}
-    return Delivery(
-        env={contract.API_KEY_FILE: f"{MOUNTED_SECRET}/{contract.API_KEY}"},
-        fields={
-            "volumes": [*fields.get("volumes", ()), volume],
-            "volume_mounts": [*fields.get("volume_mounts", ()), mount],
-        },
-    )
 
 
 def assumed(kind: str, cargo: Cargo, name: str, create: str) -> str:

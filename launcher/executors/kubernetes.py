@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from shim import environment as contract
 
 from ..config import Profile
 from ..kinds import BOOL, TABLE, TABLES, TEXT, TEXTS, WHOLE
-from .base import WANDB_SECRET, Cargo, Delivery, Executor, Field, assumed, doubled, fields_of, mounted_secret
+from .base import WANDB_SECRET, Cargo, Delivery, Executor, Field, assumed, doubled, fields_of
+
+_MOUNTED = "/run/secrets/wandb-shim"
 
 
-def _delivered(kind: str, default: str, cargo: Cargo, fields: Mapping[str, Any]) -> Delivery:
-    name = cargo.secret or default
+def _delivered(executor: Executor, cargo: Cargo, fields: Mapping[str, Any]) -> Delivery:
+    """A secret that is mounted as a file.
+
+    A file, not a variable: NeMo-RL's driver copies its environment into a runtime_env, which Ray logs. The last of
+    the volumes: nemo-run copies the working directory to the first.
+    """
+    name = cargo.secret or executor.engine_secret
     create = f"`kubectl create secret generic {name} --from-file={contract.API_KEY}=/dev/stdin`, key on standard input"
-    return replace(mounted_secret(name, fields), warning=assumed(kind, cargo, name, create))
+    volume = {"name": "wandb-shim-key", "secret": {"secretName": name}}
+    mount = {"name": "wandb-shim-key", "mountPath": _MOUNTED, "readOnly": True}
+    return Delivery(
+        env={contract.API_KEY_FILE: f"{_MOUNTED}/{contract.API_KEY}"},
+        fields={
+            "volumes": [*fields.get("volumes", ()), volume],
+            "volume_mounts": [*fields.get("volume_mounts", ()), mount],
+        },
+        warning=assumed(executor.kind, cargo, name, create),
+    )
 
 
 def _to_kuberay(cargo: Cargo, fields: Mapping[str, Any]) -> Delivery:
     container = fields.get("container_kwargs") or {}
     if {"secretRef": {"name": cargo.secret or KUBERAY.engine_secret}} in (container.get("envFrom") or ()):
         return Delivery()
-    return _delivered("kuberay", KUBERAY.engine_secret, cargo, fields)
+    return _delivered(KUBERAY, cargo, fields)
 
 
 def _to_kubeflow(cargo: Cargo, fields: Mapping[str, Any]) -> Delivery:
     if any(item.get("name") == contract.API_KEY for item in fields.get("env_list") or ()):
         return Delivery()
-    return _delivered("kubeflow", KUBEFLOW.engine_secret, cargo, fields)
+    return _delivered(KUBEFLOW, cargo, fields)
 
 
 # nemo-run spreads these fields over what it has built, the key's mount included: field, key, what it replaces, what
