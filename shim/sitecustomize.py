@@ -19,7 +19,7 @@ NAME = "_wandb_shim"
 # names of TRAINING_SCRIPTS and WRAPPER_SCRIPTS in tables.py, which this does without.
 PROGRAMS = (
     "llamafactory-cli lmf tune yolo oumi lm_eval lm-eval lerobot-train litgpt ns-train nnUNetv2_train nnUNet_train "
-    "fairseq-train fairseq-hydra-train ludwig axolotl spacy rasa rl_zoo3 tabpfn-train "
+    "fairseq-train fairseq-hydra-train ludwig axolotl spacy rasa rl_zoo3 "
     "memray kernprof scalene pyinstrument viztracer debugpy coverage"
 )
 

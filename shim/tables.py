@@ -43,7 +43,6 @@ TRAINING_SCRIPTS = {
     "spacy": ("train", "pretrain"),
     "rasa": ("train",),
     "rl_zoo3": ("train",),  # rl_zoo3/cli.py
-    "tabpfn-train": ("",),
 }
 
 # Of the above, arguments by which another process trains: torchrun's options, accelerate as launcher.
