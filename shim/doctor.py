@@ -127,13 +127,10 @@ def _wrapt() -> Finding:
     )
 
 
-# What the shim patches, by the names of their distributions.
-_PATCHED = ("megatron-bridge", "megatron-core", "nemo-rl", "ray")
-
-
 def _patched() -> list[Finding]:
+    """What the shim patches, of what is here."""
     found = []
-    for name in _PATCHED:
+    for name in dict.fromkeys(name for patch in patches.PATCHES for name in patch.distributions if name != "wandb"):
         with contextlib.suppress(PackageNotFoundError):
             found.append(Finding(name, True, version(name)))
     return found

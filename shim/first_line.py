@@ -34,6 +34,8 @@ def open_run(join: bool = False) -> None:
         from .script import start
 
         start.start(_main_frame(), joins=join)
+        if not join:
+            _arm_content(environ.get("WANDB_SHIM_SKIP", ""))
         if environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "on":
             from .patches import tensorboard
 
@@ -42,6 +44,24 @@ def open_run(join: bool = False) -> None:
         from . import log
 
         log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
+
+
+def _arm_content(skipped: str) -> None:
+    """Wait for the parsers and frameworks that tell what a run shows of its script; none is imported for it."""
+    from .patches import PATCHES
+
+    names = [name.strip() for name in skipped.split(",")]
+    waiting = sys.modules[__package__].waiting
+    for patch in PATCHES:
+        if patch.everywhere or patch.name in names:
+            continue
+        for module in patch.modules:
+            if module in sys.modules:
+                from . import hooks
+
+                hooks.apply(f"patches.{patch.name}", sys.modules[module])
+            else:
+                waiting[module] = f"patches.{patch.name}"
 
 
 def _defer(environ: "Mapping[str, str]") -> None:

@@ -42,6 +42,7 @@ class Console:
         self._rest = b""
         self._frames = 0
         self._parts: list[tuple[int, bytes]] = []
+        self._begun: dict[bytes, bytes] = {}
         self._decoders = {kind: codecs.getincrementaldecoder("utf-8")("replace") for kind in (0, 1)}
         self._changed = threading.Condition()
         self._emitting = threading.Lock()
@@ -106,8 +107,8 @@ class Console:
             poll.poll()
             found = list(self._read())
             for kind, text in found:
-                if kind == frames.MESSAGE:
-                    self._tell(text)
+                if kind in (frames.MESSAGE, frames.PART, frames.LAST_PART):
+                    self._hear(kind, text)
             with self._changed:
                 if not self._over:
                     self._parts += [part for part in found if part[0] in (frames.STDOUT, frames.STDERR)]
@@ -115,6 +116,17 @@ class Console:
                 self._changed.notify_all()
             if self._open:
                 self._emit()
+
+    def _hear(self, kind: int, text: bytes) -> None:
+        """A message, or a part of one."""
+        if kind == frames.MESSAGE:
+            return self._tell(text)
+        label, part = text[: frames.LABEL], text[frames.LABEL :]
+        whole = self._begun.pop(label, b"") + part
+        if kind == frames.LAST_PART:
+            return self._tell(whole)
+        self._begun[label] = whole
+        return None
 
     def _tell(self, text: bytes) -> None:
         try:

@@ -17,6 +17,7 @@ from ..script import attached
 from . import claims, ending, opening, server
 from .artifacts import Committer
 from .console import Console
+from .content import Content
 from .script_process import ScriptProcess
 
 # Seconds that a question waits for the run to be open: the preflight, wandb's own bound and its grace, twice.
@@ -54,6 +55,7 @@ class Job:
         self._open_at = 0.0
         self._finishing = threading.RLock()
         self._committer = Committer()
+        self._content = Content()
         self._questions: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "facts": self._facts,
             "attach": self._attach,
@@ -80,6 +82,7 @@ class Job:
         if not self._hello["opens"]:
             self._opened = opening.attach_to_own_run(wandb, self._hello)
             self._finished = True  # its end is the script's
+            self._content.stop()
             return self._committer.begin(self._opened.run)
         opened = (opening.join_run if joins else opening.open_run)(wandb, self._hello)
         self._opened = opened
@@ -90,8 +93,10 @@ class Job:
             server.serve(opened.claim, self.answer)
         self._console.open()
         if joins:
+            self._content.stop()  # the job's configuration and metrics are told where its run was opened
             log.info(f"this node's machine joins {opened.run.entity}/{opened.run.project}/{opened.run.id}")
         else:
+            self._content.begin(opened.run)
             opening.announce(opened, self._hello)
             for name in environment.Contract(os.environ).inputs:
                 self._committer.use(name)
@@ -100,7 +105,10 @@ class Job:
 
     def take(self, message: dict[str, Any]) -> None:
         """Take what the script tells; what it is about may wait for the run."""
-        self._committer.take(message)
+        if message["tell"] == "content":
+            self._content.take(message)
+        else:
+            self._committer.take(message)
 
     def answer(self, message: dict[str, Any], pid: int) -> dict[str, Any] | None:
         """Answer a question.
@@ -178,6 +186,7 @@ class Job:
         if facts["run"] is None or late or (child and self._asked_by not in (0, message["pid"])):
             return {**facts, "run": None}
         self._asked_by = message["pid"]
+        self._content.stop()
         assert self._opened is not None
         settings = self._opened.run._settings
         names = getattr(type(settings), "model_fields", {})
@@ -214,12 +223,14 @@ class Job:
         with self._finishing:
             if self._opened is not None and not self._finished:
                 self._finished = True
+                self._content.stop()
                 self._console.close()
                 self._committer.drain(self._is_alone)
                 opened = self._opened
                 opened.run._settings.silent = True
                 opened.run.finish()
-                if not self._committer.has_logged() and not self._asked_by and not opened.run.resumed:
+                is_empty = not (self._committer.has_logged() or self._content.has_rows)
+                if is_empty and not self._asked_by and not opened.run.resumed:
                     _remove(opened)
                 self._asked_by = message["pid"]  # wandb's last words on the run that follows are for the script
         return {"service": self._service}
@@ -261,6 +272,7 @@ class Job:
             if self._opened is None or self.done.is_set():
                 return ""
             opened, directory = self._opened, os.path.dirname(self._opened.run.dir)
+            self._content.finish()
             self._committer.drain(self._is_alone)
             if not self._finished:
                 self._wait_for_the_machine(opened.run)

@@ -1,4 +1,94 @@
-"""Patches of other people's libraries, applied right after the module that they change is imported."""
+"""Patches of other people's libraries, each applied right after the import of what it changes: one table of all."""
 
-# Names for WANDB_SHIM_SKIP: the modules of this package that HOOKS of sitecustomize.py names (a test compares them).
-NAMES = frozenset({"megatron_bridge", "megatron_lm", "nemo_rl", "ray_wandb", "wandb_runid"})
+
+class Patch:
+    """One patched library.
+
+    Attributes:
+        name: Of our module in this package, and for WANDB_SHIM_SKIP.
+        modules: After whose import it is applied.
+        distributions: What `pip list` calls the library; empty for the standard library.
+        checked: The releases that tests have run it on.
+        gives: What a run has of it.
+        remove_when: What makes it needless.
+        everywhere: Whether each process applies it; otherwise the owner of a run alone does.
+    """
+
+    __slots__ = ("checked", "distributions", "everywhere", "gives", "modules", "name", "remove_when")
+
+    def __init__(
+        self,
+        name: str,
+        modules: "tuple[str, ...]",
+        distributions: "tuple[str, ...]",
+        checked: str,
+        gives: str,
+        remove_when: str = "never",
+        *,
+        everywhere: bool = False,
+    ) -> None:
+        self.name = name
+        self.modules = modules
+        self.distributions = distributions
+        self.checked = checked
+        self.gives = gives
+        self.remove_when = remove_when
+        self.everywhere = everywhere
+
+
+# HOOKS of sitecustomize.py repeats, for idle processes, the modules of those that are applied everywhere, and
+# docs/patching.md shows the table; tests compare the three.
+PATCHES = (
+    Patch(
+        "wandb_runid",
+        ("wandb.sdk.lib.runid",),
+        ("wandb",),
+        "wandb 0.19.11 to 0.31.0",
+        "artifact IDs that no seed repeats",
+        "no supported wandb draws IDs from a seeded generator",
+        everywhere=True,
+    ),
+    Patch(
+        "megatron_bridge",
+        ("megatron.bridge.training.utils.wandb_utils", "megatron.bridge.training.state"),
+        ("megatron-bridge",),
+        "megatron-bridge 0.3.1",
+        "checkpoints; its own W&B logging is switched on",
+        "it logs its checkpoints in the background",
+        everywhere=True,
+    ),
+    Patch(
+        "megatron_lm",
+        ("megatron.training.wandb_utils", "megatron.training.global_vars"),
+        ("megatron-core",),
+        "core_v0.16 to core_v0.19",
+        "checkpoints; its own W&B logging is switched on",
+        "it logs its checkpoints in the background",
+        everywhere=True,
+    ),
+    Patch(
+        "nemo_rl",
+        ("nemo_rl.utils.checkpoint", "nemo_rl.utils.logger"),
+        ("nemo-rl",),
+        "v0.4.0 to v0.7.0, main",
+        "checkpoints; its own W&B logging is switched on",
+        "it logs checkpoints as artifacts",
+        everywhere=True,
+    ),
+    Patch(
+        "ray_wandb",
+        ("ray.air.integrations.wandb",),
+        ("ray",),
+        "ray 2.60.0",
+        "the job's run for Ray's own W&B logger",
+        "Ray's logger asks for the job's run by itself",
+        everywhere=True,
+    ),
+    Patch("argparse", ("argparse",), (), "Python 3.10 to 3.13", "configuration"),
+)
+
+# What is skipped by the name of its kind, whichever library it comes from (script/content.py).
+KINDS = ("config", "metrics")
+
+# What WANDB_SHIM_SKIP may name.
+NAMES = frozenset((*(patch.name for patch in PATCHES), *KINDS))

@@ -41,6 +41,11 @@ def has_left() -> bool:
     return _left
 
 
+def has_asked() -> bool:
+    """Whether the script has asked for a run, this or another one: what it logs is its own business from then on."""
+    return _left or _run is not None
+
+
 def job_run() -> Any | None:
     """The job's run, where the script has asked for it and it goes on; None otherwise."""
     return _run if _run is not None and not _left and channel.current() is not None else None

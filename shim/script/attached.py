@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -107,8 +107,27 @@ def _finishing(
 def flush(run: Any) -> None:
     """Wait until the service has answered a question, and so has taken all that was sent before it."""
     with contextlib.suppress(Exception):
-        interface = getattr(run, "_interface", None) or run._backend.interface
-        interface.deliver_get_summary().wait_or(timeout=FLUSH_BOUND)
+        _interface(run).deliver_get_summary().wait_or(timeout=FLUSH_BOUND)
+
+
+def remove_from_config(run: Any, names: Iterable[str]) -> None:
+    """Take keys out of a run's config, for which wandb has a record and no function.
+
+    Raises:
+        Exception: this release does it in another way.
+    """
+    from wandb.proto import wandb_internal_pb2
+
+    record = wandb_internal_pb2.ConfigRecord()
+    for name in names:
+        record.remove.add().key = name
+    _interface(run)._publish_config(record)
+    flush(run)
+
+
+def _interface(run: Any) -> Any:
+    """How a run speaks to wandb's service; up to 0.30 it stands in its backend."""
+    return getattr(run, "_interface", None) or run._backend.interface
 
 
 def flush_all() -> None:

@@ -59,9 +59,16 @@ class Channel:
         import marshal
 
         data = marshal.dumps(message)
-        if self.descriptor < 0 or len(data) > frames.TEXT_MAX:
+        if self.descriptor < 0:
             return self.ask(message, 60.0) is not None
-        self._write(frames.frame(frames.MESSAGE, data))
+        if len(data) <= frames.TEXT_MAX:
+            self._write(frames.frame(frames.MESSAGE, data))
+            return self.descriptor >= 0
+        label = os.urandom(frames.LABEL)  # the parts of another thread may come in between
+        parts = frames.parts(data, frames.TEXT_MAX - frames.LABEL)
+        for part in parts[:-1]:
+            self._write(frames.frame(frames.PART, label + part))
+        self._write(frames.frame(frames.LAST_PART, label + parts[-1]))
         return self.descriptor >= 0
 
     def _write(self, frame: bytes) -> None:

@@ -9,8 +9,10 @@ import marshal
 import os
 import sys
 
-# What a frame is.
-STDOUT, STDERR, HELLO, HELLO_END, MESSAGE = range(5)
+# What a frame is. A message that fits into no frame comes in parts, the last of which ends it; each begins with
+# LABEL bytes that the parts of one message share.
+STDOUT, STDERR, HELLO, HELLO_END, MESSAGE, PART, LAST_PART = range(7)
+LABEL = 8
 # With the header below PIPE_BUF (4096 on Linux).
 TEXT_MAX = 4000
 
@@ -25,9 +27,9 @@ def frame(kind: int, data: bytes) -> bytes:
     return bytes((kind, size & 255, size >> 8)) + data
 
 
-def parts(data: bytes) -> "list[bytes]":
-    """`data` in pieces that fit into frames."""
-    return [data[at : at + TEXT_MAX] for at in range(0, len(data), TEXT_MAX)]
+def parts(data: bytes, size: int = TEXT_MAX) -> "list[bytes]":
+    """`data` in pieces of at most `size` bytes, as many as fit into a frame."""
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def packed(message: "dict[str, Any]") -> bytes:

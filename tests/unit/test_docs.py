@@ -35,9 +35,13 @@ def test_every_variable_has_a_row_and_every_row_is_a_variable() -> None:
     assert set(re.findall(r"^\| `(WANDB_SHIM\w*)` \|", text, re.MULTILINE)) == set(environment.OWN_VARIABLES)
 
 
-def test_every_patch_has_a_row() -> None:
+def test_the_table_of_patches_is_that_of_the_code() -> None:
     text = (ROOT / "docs" / "patching.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == patches.NAMES
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", text, re.MULTILINE)
+    assert rows == [
+        (patch.name, patch.gives, patch.checked, "" if patch.remove_when == "never" else patch.remove_when)
+        for patch in patches.PATCHES
+    ]
 
 
 def test_files_that_the_map_names_are_there() -> None:

@@ -34,11 +34,19 @@ def decide(argv: list[str], environ: dict[str, str]) -> process.Decision:
     )
 
 
-def test_the_names_of_patches_are_those_of_the_hooks() -> None:
+def test_the_hooks_of_every_process_are_those_of_the_table() -> None:
     source = (SOURCE / "sitecustomize.py").read_text(encoding="utf-8")
     scope: dict[str, Any] = {}
     exec(source[source.index("HOOKS = {") : source.index("def find_spec")], scope)
-    assert {name.removeprefix("patches.") for name in scope["HOOKS"].values() if "patches." in name} == patches.NAMES
+    hooks = {module: name.removeprefix("patches.") for module, name in scope["HOOKS"].items() if "patches." in name}
+    table = {module: patch.name for patch in patches.PATCHES if patch.everywhere for module in patch.modules}
+    assert hooks == table
+
+
+def test_each_patch_has_a_module_of_its_name_and_waits_for_modules_of_its_own() -> None:
+    assert all((SOURCE / "patches" / f"{patch.name}.py").exists() for patch in patches.PATCHES)
+    awaited = [module for patch in patches.PATCHES for module in patch.modules]
+    assert len(awaited) == len({*awaited, "wandb"} - {"wandb"})
 
 
 NUMBERS = ("", "0", "1", "2", "3", "7", "x", "-1", "4294967291")

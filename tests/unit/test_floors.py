@@ -39,6 +39,8 @@ WAITING = {
     ("first_line.py", "start"): "only the owner starts a companion",
     ("first_line.py", "log"): "only where something fails",
     ("first_line.py", "hooks"): "only where the script's own init opens the run",
+    ("first_line.py", "patches"): "only the owner's run shows what its script is given",
+    ("script/content.py", "log"): "only where something fails",
     ("first_line.py", "deferred"): "only where the script's own init opens the run",
     ("first_line.py", "tensorboard"): "only where the job wants its scalars",
     ("owner.py", "hooks"): "only where it waits for an import",

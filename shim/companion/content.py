@@ -1,0 +1,189 @@
+"""The configuration and the metrics that the script's libraries tell (script/content.py), logged to the run.
+
+They stop where the script asks for the run: what it logs is its own business then, and the configuration that was
+taken from its parser makes room for its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections import deque
+from typing import Any
+
+from .. import log
+from ..script import attached
+from ..script.content import CONFIG, METRICS
+
+# Last words of names whose values are nobody's business, unless the word before says that they are none …
+_SECRET = frozenset(
+    ["key", "keys", "apikey", "token", "tokens", "auth", "pwd", "password", "passwd", "passphrase", "secret", "secrets"]
+)
+_SECRET_ANYWHERE = frozenset(["password", "passwd", "passphrase", "secret", "credential", "credentials"])
+_HARMLESS_BEFORE = frozenset(
+    [
+        "bos",
+        "eos",
+        "pad",
+        "unk",
+        "sep",
+        "cls",
+        "mask",
+        "special",
+        "additional",
+        "image",
+        "video",
+        "audio",
+        "stop",
+        "prompt",
+        "end",
+        "start",
+        "new",
+        "max",
+        "min",
+        "num",
+        "metric",
+        "sort",
+        "group",
+        "partition",
+        "primary",
+        "foreign",
+        "text",
+        "label",
+        "column",
+        "dict",
+        "state",
+        "json",
+        "cache",
+        "batch",
+        "data",
+        "input",
+        "output",
+    ]
+)
+# … or the word behind that they name a file.
+_FILES = frozenset(["file", "path", "dir", "directory", "name"])
+_WORDS = re.compile(r"[_\-. ]+|(?<=[a-z])(?=[A-Z])")
+# Addresses with a password in them.
+_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]+@")
+MASK = "********"
+# Seconds that the end of the run waits until all of it is logged.
+_END_BOUND = 30.0
+# Rows that wait for the end of a script which may ask for the run; one that has logged so many elsewhere does not.
+_WAITING_MAX = 10_000
+
+
+class Content:
+    """Logs what is told to the run, in a thread of its own, in the order of the telling."""
+
+    def __init__(self) -> None:
+        self._run: Any = None
+        self._told: deque[dict[str, Any]] = deque()
+        # What waits for the end of the script, which may ask for the run yet.
+        self._waiting: list[dict[str, Any]] = []
+        self._config: dict[str, Any] = {}
+        self._changed = threading.Condition()
+        self._busy = self._over = False
+        self.has_rows = False
+
+    def begin(self, run: Any) -> None:
+        """The run that it belongs to is open."""
+        self._run = run
+        threading.Thread(target=self._work, name="content", daemon=True).start()
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take what a patch in the script's process tells; at once."""
+        with self._changed:
+            if self._over:
+                return
+            if message.get("waits") and len(self._waiting) < _WAITING_MAX:
+                self._waiting.append(message)
+                return
+            if message["what"] == METRICS:
+                self._told += self._waiting
+                self._waiting.clear()
+            self._told.append(message)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """The script asks for the run: nothing more, and what was said of its configuration goes."""
+        with self._changed:
+            first, self._over = not self._over, True
+            self._waiting.clear()
+            self._told.clear()
+            self._changed.wait_for(lambda: not self._busy, _END_BOUND)
+        if first and self._config and self._run is not None:
+            with contextlib.suppress(Exception):  # in a release that has no way to: it stays
+                attached.remove_from_config(self._run, list(self._config))
+
+    def finish(self) -> None:
+        """The script is over: log what has waited for that, and wait until all is logged, bounded."""
+        with self._changed:
+            if not self._over:
+                self._told += self._waiting
+                self._waiting.clear()
+                self._changed.notify_all()
+                if self._run is not None:
+                    self._changed.wait_for(lambda: not self._told and not self._busy, _END_BOUND)
+                self._over = True
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._told)
+                message = self._told.popleft()
+                self._busy = True
+            try:
+                self._log(message)
+            except Exception as error:
+                log.debug(f"{message['what']} was not logged: {type(error).__name__}: {error}")
+
+    def _log(self, message: dict[str, Any]) -> None:
+        if message["what"] == CONFIG:
+            self._log_config(message)
+        elif "define" in message:
+            self._run.define_metric(**message["define"])
+        elif "summary" in message:
+            self._run.summary.update(message["summary"])
+        else:
+            self.has_rows = True
+            self._run.log({**message["values"], "_timestamp": message["time"]}, step=message["step"])
+
+    def _log_config(self, message: dict[str, Any]) -> None:
+        under = message["under"]
+        values = masked({**self._config.get(under, {}), **message["values"]})
+        if message["cut"]:
+            log.warn(f"the configuration of the script is too large: not all of it is in the run's config.{under}")
+        self._config[under] = values
+        self._run.config.update({under: values}, allow_val_change=True)
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """A configuration without its secrets.
+
+    Args:
+        value: Of mappings, lists, text and numbers.
+        name: Its own name, which may say that it is one.
+    """
+    if isinstance(value, dict):
+        return {key: masked(held, key) for key, held in value.items()}
+    if isinstance(value, list):
+        return [masked(held, name) for held in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if is_secret(name):
+        return MASK
+    return _PASSWORD.sub(rf"\1:{MASK}@", value)
+
+
+def is_secret(name: str) -> bool:
+    """Whether what stands under this name is to be masked: `hub_token`, `apiKey`; not `pad_token`, `api_key_file`."""
+    words = [word.lower() for word in _WORDS.split(name) if word]
+    if not words or words[-1] in _FILES:
+        return False
+    if _SECRET_ANYWHERE.intersection(words):
+        return True
+    return words[-1] in _SECRET and not _HARMLESS_BEFORE.intersection(words[-2:-1])

@@ -1,0 +1,55 @@
+"""Watch what a function of another library is given and gives back, in plain Python.
+
+The wrappers of wrapt are for what the patches of checkpoints replace. Here nothing is replaced: the original is called
+first, with what it was given, what it raises is the script's, and what fails in us is one line.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..script import content
+
+# Called with the result, and with what the original was called with.
+Watcher = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
+
+
+def after(owner: Any, name: str, then: Watcher, *, title: str) -> bool:
+    """Have `then(result, args, kwargs)` called after each call of `owner.name` that has not raised.
+
+    Args:
+        owner: A class or a module.
+        name: Of a function in it that is no class method or static method; of a method `args` begin with its object.
+        then: What is called.
+        title: What is lost where it fails, for the one line that says so.
+
+    Returns:
+        Whether there is such a function; it is wrapped once.
+    """
+    original = vars(owner).get(name)
+    if not callable(original):
+        return False
+    if hasattr(original, "_is_of_wandb_shim"):
+        return True
+
+    @functools.wraps(original)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        quietly(then, result, args, kwargs, title=title)
+        return result
+
+    watched._is_of_wandb_shim = True  # type: ignore[attr-defined]
+    setattr(owner, name, watched)
+    return True
+
+
+def quietly(call: Callable[..., object], *args: Any, title: str) -> None:
+    """Call a hook; one that fails says so in one line, and is not called again."""
+    if content.has_failed(title):
+        return
+    try:
+        call(*args)
+    except Exception as error:  # the script's own call must not fail on our account
+        content.failed(title, error)

@@ -1,0 +1,213 @@
+"""What the run shows of a script that never heard of W&B: its configuration and its metrics.
+
+A patch of a parser or of a framework says here what it has seen, in the script's process; each is one message, and the
+companion logs it (companion/content.py). As soon as the script asks for the run itself, what it logs is its own
+business, and nothing is said here any more.
+"""
+
+import os
+import sys
+
+from . import channel
+
+# What a configuration has at most; WANDB_SHIM_SKIP takes the kinds by these names.
+KEYS_MAX = 10_000
+TEXT_MAX = 1 << 20
+CONFIG, METRICS = "config", "metrics"
+# How deep a value may be nested, and how long one text may be.
+_DEPTH_MAX = 20
+_VALUE_MAX = 1 << 16
+
+# Kinds that a hook has failed with, and that are not tried again.
+_failed: "set[str]" = set()
+
+
+def config(values: "Mapping[str, Any]", *, under: str = "args") -> None:
+    """The program's configuration is known, or known better.
+
+    Args:
+        values: By name; names that were told before are replaced, others stay.
+        under: Key of the run's config that they stand below.
+    """
+    way = _way(CONFIG)
+    if way is not None:
+        budget = Budget()
+        said = {"values": budget.plain(values), "under": under, "cut": budget.cut}
+        way.tell({"tell": "content", "what": CONFIG, **said})
+
+
+def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None) -> None:
+    """A row of metrics, as a framework gives it to its loggers.
+
+    Args:
+        row: By name: numbers, also those of numpy and tensors on the CPU with one element. What is none is left out.
+        step: The run's own step; None where the row names its step among its metrics, as most frameworks do.
+    """
+    way = _way(METRICS)
+    if way is not None:
+        import time
+
+        numbers = {str(name): number for name, value in row.items() if (number := as_number(value)) is not None}
+        if numbers:
+            _tell_metrics(way, {"values": numbers, "step": step, "time": time.time()})
+
+
+def summary(values: "Mapping[str, Any]") -> None:
+    """Figures of the whole run; the last one of a name counts."""
+    way = _way(METRICS)
+    if way is not None:
+        _tell_metrics(way, {"summary": Budget().plain(values)})
+
+
+def define(name: str, **how: "Any") -> None:
+    """Which metric others are drawn over, as `wandb.Run.define_metric` takes it: before the first row."""
+    way = _way(METRICS)
+    if way is not None:
+        _tell_metrics(way, {"define": {"name": name, **how}})
+
+
+def wanted(kind: str) -> bool:
+    """Whether this process has a run to which content of this kind, CONFIG or METRICS, belongs."""
+    return _way(kind) is not None
+
+
+def as_number(value: "Any") -> "int | float | None":
+    """A metric's value as a plain number; None for what is none, or has several elements."""
+    if type(value) in (int, float):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return float(value) if isinstance(value, float) else int(value)
+    try:
+        if getattr(value, "shape", None) in ((), (1,)):  # numpy, torch, TensorFlow, JAX
+            item = value.item() if hasattr(value, "item") else float(value)
+            return item if isinstance(item, int | float) else None
+    except Exception:  # a tensor on a device that is gone, a lazy one
+        return None
+    return None
+
+
+class Budget:
+    """How much of a configuration is taken.
+
+    Attributes:
+        cut: Whether something was left out.
+    """
+
+    def __init__(self, keys: int = KEYS_MAX, text: int = TEXT_MAX) -> None:
+        self.cut = False
+        self._keys = keys
+        self._text = text
+
+    def plain(self, value: "Any", depth: int = 0) -> "Any":
+        """A value of dicts, lists, text and numbers alone; everything else as text."""
+        self._keys -= 1
+        if value is None or type(value) in (bool, int, float):
+            return value
+        if hasattr(type(value), "__members__"):  # of an enumeration
+            value = value.value
+        if isinstance(value, str):
+            return self._cut_off(str(value))
+        if depth < _DEPTH_MAX:
+            fields = _fields(value)
+            if fields is not None:
+                return self._mapping(fields, depth)
+            if isinstance(value, list | tuple):
+                return self._list(value, depth)
+            if isinstance(value, set | frozenset):
+                return self._list(sorted(value, key=str), depth)
+        number = as_number(value)
+        return self._cut_off(as_text(value)) if number is None else number
+
+    def _mapping(self, value: "Mapping[str, Any]", depth: int) -> "dict[str, Any]":
+        found: dict[str, Any] = {}
+        for name in value:
+            if not self._has_left():
+                break
+            found[self._cut_off(str(name))] = self.plain(value[name], depth + 1)
+        return found
+
+    def _list(self, value: "Iterable[Any]", depth: int) -> "list[Any]":
+        found = []
+        for held in value:
+            if not self._has_left():
+                break
+            found.append(self.plain(held, depth + 1))
+        return found
+
+    def _has_left(self) -> bool:
+        self.cut = self.cut or self._keys <= 0 or self._text <= 0
+        return self._keys > 0 and self._text > 0
+
+    def _cut_off(self, text: str) -> str:
+        left = max(min(self._text, _VALUE_MAX), 0)
+        self._text -= len(text)
+        self.cut = self.cut or len(text) > left
+        return text[:left]
+
+
+def _fields(value: "Any") -> "Mapping[str, Any] | None":
+    """What stands in a mapping, or in an object that is no more than its fields; None for anything else."""
+    from collections.abc import Mapping
+
+    if isinstance(value, Mapping):
+        return value
+    kind = type(value)
+    for declared in ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__"):
+        if hasattr(kind, declared):
+            return {name: held for name, held in vars(value).items() if not name.startswith("_")}
+    return vars(value) if kind.__name__ in ("Namespace", "SimpleNamespace") else None
+
+
+def as_text(value: "Any") -> str:
+    """A value that JSON has no word for, without an address in memory that is another in each run."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return str(os.fspath(value))
+    name = getattr(value, "__qualname__", None)
+    if isinstance(name, str):  # a function, a class
+        return f"{getattr(value, '__module__', None)}.{name}"
+    file = getattr(value, "name", None)
+    if hasattr(value, "fileno") and isinstance(file, str):  # argparse.FileType
+        return file
+    text = str(value)
+    return type(value).__qualname__ if " at 0x" in text else text
+
+
+def failed(what: str, error: BaseException) -> None:
+    """A hook could not say what it has seen: one line, and it is not tried again."""
+    if what not in _failed:
+        _failed.add(what)
+        from .. import log
+
+        log.warn(f"{what} is not in the run: {type(error).__name__}: {error}")
+
+
+def has_failed(what: str) -> bool:
+    """Whether a hook of that name has failed before."""
+    return what in _failed
+
+
+def _tell_metrics(way: "channel.Channel", said: "dict[str, Any]") -> None:
+    # A script that has imported wandb may ask for the run yet, and count its steps from 0: these wait until its end.
+    way.tell({"tell": "content", "what": METRICS, "waits": "wandb" in sys.modules, **said})
+
+
+def _way(kind: str) -> "channel.Channel | None":
+    way = channel.current()
+    if way is None or (kind in os.environ.get("WANDB_SHIM_SKIP", "") and kind in _skipped()):
+        return None
+    attach = sys.modules.get(f"{__package__}.attach")
+    return None if attach is not None and attach.has_asked() else way
+
+
+def _skipped() -> "list[str]":
+    return [name.strip() for name in os.environ["WANDB_SHIM_SKIP"].split(",")]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
