@@ -174,7 +174,7 @@ class Job:
             "before": opened.before,
             "key": hashlib.sha256(key.encode()).hexdigest() if key else None,
             "joins": self._hello["joins"],
-            "sweep": bool(run._settings.sweep_id or run._settings.launch),
+            "sweep": bool(run.settings.sweep_id or run.settings.launch),
             "asked_by": self._asked_by,
         }
 
@@ -188,7 +188,7 @@ class Job:
         self._asked_by = message["pid"]
         self._content.stop()
         assert self._opened is not None
-        settings = self._opened.run._settings
+        settings = self._opened.run.settings
         names = getattr(type(settings), "model_fields", {})
         values = {name: opening.plain(getattr(settings, name, None)) for name in names}
         config = json.dumps(dict(self._opened.run.config), default=str) if facts["sweep"] else ""
@@ -227,7 +227,7 @@ class Job:
                 self._console.close()
                 self._committer.drain(self._is_alone)
                 opened = self._opened
-                opened.run._settings.silent = True
+                attached.silence(opened.run)
                 opened.run.finish()
                 is_empty = not (self._committer.has_logged() or self._content.has_rows)
                 if is_empty and not self._asked_by and not opened.run.resumed:
@@ -283,7 +283,7 @@ class Job:
             try:
                 with watchdog:
                     if not self._asked_by and not self._finished:
-                        opened.run._settings.silent = True
+                        attached.silence(opened.run)
                         opened.run.finish(exit_code=code)
                     words = ending.tear_down(opened.wandb, code)
             except Exception as error:  # the process is ending; its exit code must not change

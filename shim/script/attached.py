@@ -37,12 +37,26 @@ def attach(wandb: ModuleType, answer: dict[str, Any]) -> Any:
         Exception: as wandb does, where it cannot be joined.
     """
     os.environ[environment.SERVICE] = answer["service"]
+    run: Any = None
     try:
         run = wandb._attach(answer["run"])
+        _make_own(run, answer)
     except BaseException:
         os.environ.pop(environment.SERVICE, None)
+        if run is not None:
+            _forget(wandb, run)
         raise
-    settings = run._settings
+    _hide_notice_of_shared_service()
+    return run
+
+
+def _make_own(run: Any, answer: dict[str, Any]) -> None:
+    """Make a run that was joined as good as one that this process has opened.
+
+    Raises:
+        AttributeError: in a release that has other names for what is needed.
+    """
+    settings, _, _ = run._settings, run._is_attached, run._is_finished
     for name, value in answer["settings"].items():
         if name not in _OWN and getattr(settings, name, None) != value:
             with contextlib.suppress(Exception):  # a value that is derived from others
@@ -54,8 +68,20 @@ def attach(wandb: ModuleType, answer: dict[str, Any]) -> Any:
         run.config.update_locked(json.loads(answer["config"]), user="sweep", _allow_val_change=True)
     with contextlib.suppress(AttributeError):  # of other releases
         run._wl.add_active_run(run)
-    _hide_notice_of_shared_service()
-    return run
+
+
+def _forget(wandb: ModuleType, run: Any) -> None:
+    """Undo the joining of a run: the next `wandb.init` is not to find it."""
+    with contextlib.suppress(Exception):
+        unbind(wandb)
+    with contextlib.suppress(Exception):
+        _singleton(wandb).remove_active_run(run)
+
+
+def silence(run: Any) -> None:
+    """Have a run end without a word, in a release that can."""
+    with contextlib.suppress(AttributeError):
+        run._settings.silent = True
 
 
 def _hide_notice_of_shared_service() -> None:
@@ -94,7 +120,7 @@ def _finishing(
 ) -> Callable[..., Any]:
     @functools.wraps(original)
     def finish(*args: Any, **kwargs: Any) -> Any:
-        if run._is_finished or os.getpid() != pid:
+        if getattr(run, "_is_finished", False) or os.getpid() != pid:
             return original(*args, **kwargs)
         before()
         result = original(*args, **kwargs)
@@ -135,7 +161,7 @@ def flush_all() -> None:
     wandb = sys.modules.get("wandb")
     runs = list(getattr(_singleton(wandb), "_active_runs", ())) or [getattr(wandb, "run", None)]
     for run in runs:
-        if run is not None and not getattr(run, "_is_finished", True):
+        if run is not None and not getattr(run, "_is_finished", False):
             flush(run)
 
 
