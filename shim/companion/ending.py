@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import environment, log
-from . import services
+from . import services, temporary
 
 # Seconds that the end may wait for a server that takes nothing, where WANDB_FINISH_TIMEOUT does not say; wandb
 # alone waits for ever. Bytes that count as taking: more than heartbeats and retries come to in that time.
@@ -92,5 +92,6 @@ def tear_down(wandb: Any, code: int) -> str:
 def leave() -> None:
     """End this process, and wandb's service with it."""
     services.end()
+    temporary.remove()
     time.sleep(0.02)  # an answer that is on its way
     os._exit(0)

@@ -13,6 +13,8 @@ import stat
 import tempfile
 from collections.abc import MutableMapping
 
+from . import temporary
+
 # https://docs.wandb.ai/guides/track/environment-variables, and their defaults below a home directory.
 VARIABLES = {
     "WANDB_CONFIG_DIR": ".config/wandb",
@@ -45,10 +47,10 @@ def _own_directory() -> str:
     Raises:
         OSError: There is no directory for temporary files.
     """
-    path = os.path.join(tempfile.gettempdir(), f"wandb-shim-{os.getuid()}")
+    path = os.path.join(temporary.of_others(), f"wandb-shim-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, mode=0o700)
     found = os.lstat(path)
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
         return path
-    return tempfile.mkdtemp(prefix="wandb-shim-")
+    return tempfile.mkdtemp(prefix="wandb-shim-", dir=temporary.of_others())

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from .. import environment, log, patches
-from . import ending, opening, server
+from . import ending, opening, server, temporary
 from .console import Console
 from .job import Job
 from .script_process import ScriptProcess
@@ -42,6 +42,7 @@ def _prepare() -> None:
     for descriptor in (_PIPE, _NOTICES):
         os.set_inheritable(descriptor, False)
     log.descriptor = _NOTICES
+    temporary.use()
     # What wandb's service says on its stdout at the end is the script's to print, if it has asked for its run.
     words = os.memfd_create("wandb-shim-stdout")
     os.dup2(words, 1)

@@ -149,6 +149,14 @@ def test_a_killed_service_of_wandb_is_one_line_and_the_data_can_be_synced(job: J
     job.run(python.with_name("wandb"), "sync", words[0])
 
 
+def test_nothing_stays_in_the_directory_for_temporary_files(job: Job) -> None:
+    (job.directory / "tmp").mkdir()
+    job.write("train.py", "print('trained')\n")
+    job.run(newest(), "train.py", environ={"TMPDIR": str(job.directory / "tmp")})
+    assert job.server.run().state == "finished"
+    assert list((job.directory / "tmp").iterdir()) == []
+
+
 def test_a_script_that_closes_every_descriptor_is_recorded_to_its_end(job: Job) -> None:
     job.write(
         "train.py", "import os\nprint('before', flush=True)\nos.closerange(3, 4096)\nprint('trained', flush=True)\n"
