@@ -7,19 +7,20 @@ journal beside the checkpoints (journal.py), so that the next start of a killed 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
 from .. import log
 from ..checkpoint import Checkpoint, as_wandb_keeps, clean
 from . import ending
+from .beside import Beside
+from .contents import Contents, contents_of
 from .journal import note, rows, uncommitted
 from .liveness import Liveness
 from .mounts import path_outside
@@ -32,22 +33,31 @@ DRAIN_BOUND = 120.0
 LOOK_BOUND = 10.0
 
 
+# What is waited for: its name, a step, and how often that was told before.
+_Ticket = tuple[str, int, int]
+
+
 class Committer:
     """Logs checkpoints to one run, in the background, each once."""
 
     def __init__(self) -> None:
         self._run: Any = None
         self._joined: dict[str, Any] = {}
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: set[_Ticket] = set()
+        # By key, how often it was saved, and what its files were like the last time.
+        self._saves: dict[tuple[str, int], int] = {}
+        self._looked: dict[tuple[str, int], Contents] = {}
+        self._committed: set[tuple[str, int]] = set()
         self._recovered: set[str] = set()
         self._directories: list[str] = []
-        # By key, what the run lacks if it ends now.
-        self._pending: dict[tuple[str, int], Checkpoint | str] = {}
-        self._given_up: set[tuple[str, int]] = set()
-        self._not_looked_at: set[tuple[str, int]] = set()
+        # What the run lacks if it ends now: by name, and by how often that name was told before.
+        self._pending: dict[_Ticket, Checkpoint | str] = {}
+        self._given_up: set[_Ticket] = set()
+        self._not_looked_at: set[_Ticket] = set()
         self._logged = False
         self._changed = threading.Condition()
-        self._liveness = Liveness()
+        self._beside = Beside()
+        self._liveness = Liveness(self._beside.has_logged_in)
         self._prepared = threading.Event()
         self._open = threading.Event()
         self._to_look_at: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -71,7 +81,11 @@ class Committer:
         if what == "saved":
             if message.get("place"):
                 self._to_tell.put(functools.partial(self._note_place, message["place"], run))
-            self.commit(Checkpoint.from_dict(message["checkpoint"]), run)
+            self.commit(Checkpoint.from_dict(message["checkpoint"]), run, hold=message.get("hold", False))
+        elif what == "over":
+            self._beside.release(message["path"])
+        elif what == "logged":
+            self._beside.script_has_logged(message["path"], is_model=message["is_model"])
         elif what == "loaded":
             self.use(message["name"], Checkpoint.from_dict(message["checkpoint"]), run)
         elif what == "place":
@@ -80,29 +94,30 @@ class Committer:
             self.use(message["name"], run=run)
         elif what == "tensorboard":
             directory = message["directory"]
-            if self._take_on((f"TensorBoard {directory}", 0), f"events in {directory} are not in the run"):
+            if self._take_on((f"TensorBoard {directory}", 0, 0), f"events in {directory} are not in the run"):
                 self._to_tell.put(functools.partial(self._follow_tensorboard, directory))
-        elif what in ("watch", "called"):
+        elif what in ("watch", "called", "replaced"):
             self._liveness.take(message)
 
-    def commit(self, checkpoint: Checkpoint, run: str | None = None) -> bool:
+    def commit(self, checkpoint: Checkpoint, run: str | None = None, *, hold: bool = False) -> None:
         """Take a checkpoint on; at once, whatever the server does.
+
+        One that is saved again becomes another version where its content is another.
 
         Args:
             checkpoint: What was saved.
             run: How a run that the script has opened itself is joined; None for the job's.
-
-        Returns:
-            False when this process has logged it already (Megatron-Bridge 0.3 saves the last step twice).
+            hold: Whether the script may be about to log it itself, see beside.py.
         """
-        if not self._take_on(checkpoint.key, checkpoint):
-            return False
+        with self._changed:
+            number = self._saves[checkpoint.key] = self._saves.get(checkpoint.key, 0) + 1
+            ticket = (*checkpoint.key, number)
+            self._pending[ticket] = checkpoint
+            self._not_looked_at.add(ticket)
+        self._beside.begin(checkpoint.path, hold=hold)
         self.recover(os.path.dirname(checkpoint.path), run)
         note(checkpoint, "saved")
-        with self._changed:
-            self._not_looked_at.add(checkpoint.key)
-        self._to_look_at.put(functools.partial(self._look, checkpoint, run))
-        return True
+        self._to_look_at.put(functools.partial(self._look, checkpoint, ticket, run))
 
     def settle(self, bound: float = LOOK_BOUND) -> bool:
         """Wait until the files of what was saved have been looked at; whether they have."""
@@ -116,6 +131,8 @@ class Committer:
         self._recovered.add(directory)
         self._directories.append(directory)
         for checkpoint in uncommitted(directory):
+            if checkpoint.key in self._saves:  # and saved again by this one
+                continue
             log.info(f"{checkpoint.path} was saved by an earlier process and not committed: logging it now")
             self.commit(checkpoint, run)
 
@@ -127,7 +144,7 @@ class Committer:
             loaded: The checkpoint behind that name, which is logged where W&B does not know it.
             run: As for `commit`.
         """
-        if self._take_on((f"input {name}", 0), f"{name} is not marked as input of the run: W&B has not answered"):
+        if self._take_on((f"input {name}", 0, 0), f"{name} is not marked as input of the run: W&B has not answered"):
             self._to_tell.put(functools.partial(self._use, name, loaded, run))
 
     def drain(self, alone: Callable[[], bool] = lambda: False) -> None:
@@ -136,6 +153,7 @@ class Committer:
         Args:
             alone: Tells whether the script is gone by now, and nobody waits.
         """
+        self._beside.release()
         self._liveness.check()
         start = time.monotonic()
         with self._changed:
@@ -158,7 +176,7 @@ class Committer:
         """What the journals say of each checkpoint that is still there: path, step, state."""
         return [row for directory in self._directories for row in rows(directory)]
 
-    def _take_on(self, key: tuple[str, int], lost: Checkpoint | str) -> bool:
+    def _take_on(self, key: _Ticket, lost: str) -> bool:
         with self._changed:
             if key in self._seen:
                 return False
@@ -166,30 +184,39 @@ class Committer:
             self._pending[key] = lost
         return True
 
-    def _look(self, checkpoint: Checkpoint, run: str | None) -> None:
+    def _look(self, checkpoint: Checkpoint, ticket: _Ticket, run: str | None) -> None:
         try:
-            state = state_of(checkpoint.path)
-            artifact = make_artifact(checkpoint, state)
+            before, now = self._looked.get(checkpoint.key), contents_of(checkpoint.path)
+            artifact = None if now.is_same(before) else make_artifact(checkpoint, now.state)
+            self._looked[checkpoint.key] = now
+            log_it = functools.partial(self._log, checkpoint, ticket, artifact, run)
+            self._beside.once_over(checkpoint.path, functools.partial(self._to_tell.put, log_it))
         except Exception as error:  # the next one is to be looked at, too
-            self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
-        else:
-            self._to_tell.put(functools.partial(self._log, checkpoint, artifact, run))
+            self._done(ticket, _not_logged(checkpoint, error))
         with self._changed:
-            self._not_looked_at.discard(checkpoint.key)
+            self._not_looked_at.discard(ticket)
             self._changed.notify_all()
 
-    def _log(self, checkpoint: Checkpoint, artifact: Any, run_id: str | None) -> None:
+    def _log(self, checkpoint: Checkpoint, ticket: _Ticket, artifact: Any | None, run_id: str | None) -> None:
+        """Log it, unless the script has; None where the same was to be logged before."""
+        problem = ""
         try:
-            run = self._run_of(run_id)
-            run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
-            self._logged = True
-            if not run.offline:  # offline, wait() cannot: the log on disk is all there is
-                artifact.wait()
-            note(checkpoint, "committed")
+            if artifact is not None:
+                self._committed.discard(checkpoint.key)
+                if not self._beside.steps_back(checkpoint.path):
+                    self._log_artifact(checkpoint, artifact, self._run_of(run_id))
+                self._committed.add(checkpoint.key)
+            if checkpoint.key in self._committed:
+                note(checkpoint, "committed")
         except Exception as error:
-            self._done(checkpoint.key, f"{checkpoint.path} was not logged as an artifact: {_named(error)}")
-        else:
-            self._done(checkpoint.key)
+            problem = _not_logged(checkpoint, error)
+        self._done(ticket, problem)
+
+    def _log_artifact(self, checkpoint: Checkpoint, artifact: Any, run: Any) -> None:
+        run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
+        self._logged = True
+        if not run.offline:  # offline, wait() cannot: the log on disk is all there is
+            artifact.wait()
 
     def _note_place(self, file: str, run_id: str | None) -> None:
         try:
@@ -206,7 +233,7 @@ class Committer:
         except Exception as error:
             what = name if loaded is None else loaded.path
             problem = f"{what} was not marked as input of the run: {_named(error)}"
-        self._done((f"input {name}", 0), problem)
+        self._done((f"input {name}", 0, 0), problem)
 
     def _use_or_log(self, name: str, loaded: Checkpoint | None, run: Any) -> None:
         if run.offline:  # nothing can be looked up: the name is kept where people and programs find it
@@ -219,7 +246,7 @@ class Committer:
             if loaded is None:
                 raise
             log.info(f"{name} is not known to W&B ({error}): logging it as input")
-            artifact = make_artifact(loaded, state_of(loaded.path))
+            artifact = make_artifact(loaded, contents_of(loaded.path).state)
             run.use_artifact(artifact, aliases=[clean(alias) for alias in loaded.aliases])
 
     def _run_of(self, run_id: str | None) -> Any:
@@ -238,9 +265,9 @@ class Committer:
             self._run._tensorboard_callback(directory)
         except Exception as error:
             problem = f"TensorBoard events stay out of the run: {_named(error)}"
-        self._done((f"TensorBoard {directory}", 0), problem)
+        self._done((f"TensorBoard {directory}", 0, 0), problem)
 
-    def _done(self, key: tuple[str, int], problem: str = "") -> None:
+    def _done(self, key: _Ticket, problem: str = "") -> None:
         with self._changed:
             if problem and key not in self._given_up:
                 log.warn(problem)  # before the end of the run, which waits for this key, may end the process
@@ -254,7 +281,7 @@ def _work(queue: SimpleQueue[Callable[[], None]], first: threading.Event) -> Non
         queue.get()()
 
 
-def make_artifact(checkpoint: Checkpoint, state: dict[str, int]) -> Any:
+def make_artifact(checkpoint: Checkpoint, state: Mapping[str, int]) -> Any:
     """The artifact of a checkpoint: a reference to its files, which stay where they are.
 
     Without checksums the digest of a reference covers its path only, so that a rewritten `last.ckpt` would make no
@@ -262,7 +289,7 @@ def make_artifact(checkpoint: Checkpoint, state: dict[str, int]) -> Any:
 
     Args:
         checkpoint: What was saved.
-        state: What `state_of` saw of its files.
+        state: What `contents_of` saw of its files.
     """
     import wandb
 
@@ -280,22 +307,6 @@ def make_artifact(checkpoint: Checkpoint, state: dict[str, int]) -> Any:
     return artifact
 
 
-def state_of(path: str) -> dict[str, int]:
-    """How many files a checkpoint has, how large, and when the newest was written."""
-    entries = [path]
-    for directory, _, names in os.walk(path):
-        entries += [os.path.join(directory, name) for name in names]
-    states = []
-    for entry in entries:
-        with contextlib.suppress(OSError):  # gone since they were listed
-            states.append(os.stat(entry))
-    return {
-        "files": len(entries) - os.path.isdir(path),
-        "bytes": sum(state.st_size for state in states),
-        "modified_ns": max((state.st_mtime_ns for state in states), default=0),
-    }
-
-
 # What wandb raises where its service is gone: of its own process, of the connection to it.
 _SERVICE_ENDED = (
     "MailboxClosedError",
@@ -304,6 +315,10 @@ _SERVICE_ENDED = (
     "BrokenPipeError",
     "ConnectionResetError",
 )
+
+
+def _not_logged(checkpoint: Checkpoint, error: Exception) -> str:
+    return f"{checkpoint.path} is no artifact of the run; the next start of this job tries again: {_named(error)}"
 
 
 def _drain_bound(bound: float) -> float:

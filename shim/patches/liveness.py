@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+from typing import Any
 
 from .. import environment, log
 from ..layouts import NEWEST
-from ..script import checkpoints
+from ..script import attach, checkpoints, end
 
 
 class Liveness:
@@ -27,10 +28,18 @@ class Liveness:
         self._function = function
         self._layout = layout
         self._over = False
+        self._wrapped: tuple[Any, str, Any] | None = None
+
+    def stands(self, owner: Any, name: str) -> None:
+        """What is wrapped stands in `owner` under this name: whether it still does is looked at before the run ends."""
+        self._wrapped = owner, name, vars(owner)[name]
 
     def watch(self, directory: str) -> None:
         """Checkpoints will be saved in `directory`."""
-        self._tell("watch", directory, NEWEST[self._layout](directory))
+        for calls in (attach.before_finish, end.before):
+            if self._look_again not in calls:
+                calls.append(self._look_again)
+        self._tell("watch", directory=directory, before=NEWEST[self._layout](directory))
 
     def called(self) -> None:
         """The wrapped function is at work."""
@@ -48,9 +57,21 @@ class Liveness:
             log.warn(f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B")
             self._tell("called")  # as good as that: it has been said
 
-    def _tell(self, what: str, directory: str = "", before: str = "") -> None:
+    def _look_again(self) -> None:
+        """Say who has taken the place of the wrapped function, if anybody has."""
+        if self._wrapped is None or self._over:
+            return
+        owner, name, ours = self._wrapped
+        function = found = vars(owner).get(name)
+        while function is not None and function is not ours:
+            function = getattr(function, "__wrapped__", None)
+        if function is None and found is not None:
+            by = f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', found)}"
+            self._tell("replaced", by=by)
+
+    def _tell(self, what: str, **more: str) -> None:
         of_patch = {"library": self._name_and_version(), "function": self._function, "layout": self._layout}
-        checkpoints.tell({"tell": what, "directory": directory, "before": before, **of_patch})
+        checkpoints.tell({"tell": what, **more, **of_patch})
 
     def _name_and_version(self) -> str:
         try:

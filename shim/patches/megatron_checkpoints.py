@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import log
 from ..checkpoint import Checkpoint, clean
-from ..script import checkpoints
+from ..script import beside, checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
 
@@ -47,6 +47,8 @@ def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
             continue
         replacement = partial(_called, parameters=parameters, liveness=liveness)
         setattr(module, name, wrapt.FunctionWrapper(function, replacement))
+        if "save_dir" in parameters:
+            liveness.stands(module, name)
     if missing:
         liveness.unknown(f"{module.__name__} has {' and '.join(missing)}, and is left as it is")
     return not missing
@@ -56,6 +58,7 @@ def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
     """Checkpoints will be saved in `directory`, if any: log what a killed job has left there. Never raises."""
     try:
         if checkpoints.has_run() and (given := directory()):
+            beside.follow_artifacts()
             liveness.watch(os.path.abspath(given))
             checkpoints.recover(os.path.abspath(given))
     except Exception as error:

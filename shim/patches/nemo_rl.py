@@ -10,10 +10,12 @@ Remove when: NeMo-RL logs its checkpoints to W&B itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
+import sys
 import threading
 import time
 import weakref
@@ -24,7 +26,7 @@ from typing import Any, TypeGuard
 
 from .. import environment, log
 from ..checkpoint import Checkpoint, clean
-from ..script import attach, checkpoints
+from ..script import attach, beside, checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
 
@@ -36,11 +38,16 @@ LAST_STEPS = ("_rename_checkpoint", "finalize_checkpoint")
 
 _STEP = re.compile(r"step_(\d+)")
 
-# Seconds that a script's own end of the run waits for saves that are being finalized; WANDB_FINISH_TIMEOUT lowers it.
+# Seconds that a script's own end of the run waits for saves that are being finalized, while their files grow, and where
+# they do not; WANDB_FINISH_TIMEOUT lowers both.
 SAVE_BOUND = 60.0
+PATIENCE = 5.0
 
 _artifact_name = "rl"
-_managers: weakref.WeakSet[Any] = weakref.WeakSet()
+# Of each manager, the directory of the save that has begun last.
+_managers: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+# What stands in the manager's class under LAST_STEPS where nobody but us has changed it.
+_last_steps: list[Any] = []
 
 
 def patch_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> bool:
@@ -70,7 +77,11 @@ def apply(module: ModuleType) -> bool:
     manager = getattr(module, "CheckpointManager", None)
     last_step = next((name for name in LAST_STEPS if name in vars(manager or object)), " or ".join(LAST_STEPS))
     wrappers = {last_step: _on_save, "init_tmp_checkpoint": _on_begin, "load_training_info": _on_load}
-    return _wrap(manager, f"{module.__name__}.CheckpointManager", wrappers)
+    known = _wrap(manager, f"{module.__name__}.CheckpointManager", wrappers)
+    if known:
+        _last_steps[:] = [vars(manager).get(name) for name in LAST_STEPS]
+        _liveness.stands(manager, last_step)
+    return known
 
 
 def _wrap(owner: Any, title: str, wrappers: dict[str, Callable[..., Any]]) -> bool:
@@ -88,21 +99,24 @@ def _wrap(owner: Any, title: str, wrappers: dict[str, Callable[..., Any]]) -> bo
 
 def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A save begins: its directory is in use."""
+    result = original(*args, **kwargs)
     try:
         if checkpoints.has_run():
+            beside.follow_artifacts()
+            beside.stand_around(type(instance), LAST_STEPS, _last_steps)
             _liveness.watch(os.path.abspath(instance.checkpoint_dir))
-            _managers.add(instance)
+            _managers[instance] = os.path.abspath(result)
             if _wait_for_saves not in attach.before_finish:
-                attach.before_finish.append(_wait_for_saves)
+                attach.before_finish.insert(0, _wait_for_saves)  # only then is the newest checkpoint there
     except Exception as error:
-        log.warn(f"{MODULE}: {type(error).__name__}: {error}")
-    return original(*args, **kwargs)
+        log.warn(f"{MODULE}: this save may be missing in W&B: {type(error).__name__}: {error}")
+    return result
 
 
 def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     checkpoints.settle()  # up to v0.7 the original deletes older ones, on main its caller does
+    _liveness.called()  # before the checkpoint is there: the process may be ended in between
     result = original(*args, **kwargs)
-    _liveness.called()
     temporary = Path(args[0] if args else kwargs["checkpoint_path"])
     try:
         if checkpoints.has_run():
@@ -172,13 +186,40 @@ _liveness = Liveness("nemo-rl", "nemo_rl", f"{MODULE}.CheckpointManager.{' or '.
 def _wait_for_saves() -> None:
     """The single-controller actor finishes its logger before its checkpointer, whose last save belongs to that run.
 
-    The thread is joined, no more: what went wrong in it is for the manager to say to its caller (`shutdown`).
+    The thread is joined, no more: what went wrong in it is for the manager to say to its caller (`shutdown`). Nobody
+    waits in a script that has failed or is over: without the shim the save would end with the process.
     """
+    error = sys.exc_info()[1]
+    failed = error is not None and not (isinstance(error, SystemExit) and not error.code)
+    if failed or not threading.main_thread().is_alive():
+        return
     end = time.monotonic() + min(SAVE_BOUND, environment.finish_timeout(os.environ) or SAVE_BOUND)
-    for manager in list(_managers):
+    for manager, directory in list(_managers.items()):
         thread = getattr(manager, "_finalize_thread", None)
         if isinstance(thread, threading.Thread) and thread is not threading.current_thread():
-            thread.join(max(end - time.monotonic(), 0.0))
+            _wait_for(thread, directory, end)
+
+
+def _wait_for(thread: threading.Thread, directory: str, end: float) -> None:
+    """Wait as long as the files of a save grow."""
+    size, since = _size_of(directory), time.monotonic()
+    while thread.is_alive():
+        left = min(end, since + PATIENCE) - time.monotonic()
+        if left <= 0:
+            return
+        thread.join(min(left, 1.0))
+        now = _size_of(directory)
+        if now != size:
+            size, since = now, time.monotonic()
+
+
+def _size_of(directory: str) -> int:
+    size = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):  # renamed in between
+                size += os.stat(os.path.join(place, name)).st_size
+    return size
 
 
 def _switch_on(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

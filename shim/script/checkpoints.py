@@ -7,7 +7,9 @@ that joins that one.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import log
@@ -20,6 +22,8 @@ _SETTLE_BOUND = 10.0
 _LONG_AGO = 60.0
 
 _last_save = 0.0
+# By thread: the checkpoints of a save that somebody else stands around; None outside of one.
+_around = threading.local()
 
 
 def has_run() -> bool:
@@ -57,10 +61,28 @@ def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
         place_noted_in: A file that is to say in which project, as "entity/project"; none where it is empty.
     """
     global _last_save
-    if tell({"tell": "saved", "checkpoint": checkpoint.to_dict(), "place": place_noted_in}):
+    held = getattr(_around, "held", None)
+    message = {"tell": "saved", "checkpoint": checkpoint.to_dict(), "place": place_noted_in}
+    if tell({**message, "hold": held is not None}):
+        if held is not None:
+            held.append(checkpoint.path)
         _last_save = time.monotonic()
     else:
         log.warn(f"{checkpoint.path} is not in W&B: the run's companion is gone; the next start of this job logs it")
+
+
+def around(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Stand around a save and whoever else does: what was saved is held until this returns (companion/beside.py)."""
+    if getattr(_around, "held", None) is not None:
+        return original(*args, **kwargs)
+    held: list[str] = []
+    _around.held = held
+    try:
+        return original(*args, **kwargs)
+    finally:
+        _around.held = None
+        for path in held:
+            tell({"tell": "over", "path": path})
 
 
 def loaded(name: str, checkpoint: Checkpoint) -> None:

@@ -110,9 +110,7 @@ def test_when_the_server_dies_during_a_save_training_goes_on_and_one_warning_nam
 
 
 def test_the_same_checkpoint_twice_in_a_process_is_one_version(job: Job, python: Path) -> None:
-    job.write(
-        "train.py", "from saves import save\nimport time\nsave(1)\nsave(2)\ntime.sleep(1)\nsave(2, text='again')\n"
-    )
+    job.write("train.py", "from saves import save\nimport time\nsave(1)\nsave(2)\ntime.sleep(1)\nsave(2)\n")
     job.run(python, "train.py")
     assert iterations(job) == [1, 2]
 

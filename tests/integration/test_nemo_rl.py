@@ -318,6 +318,95 @@ def test_a_logger_that_finishes_before_the_last_save_gets_it(main: Job, python: 
     assert main.server.run().logged_artifacts == [f"rl:v{version}" for version in range(saves)]
 
 
+# As the single-controller actor: the first manager's last save fails, the second's takes its time.
+FAILING = """\
+import sys, time
+from algorithm import CONFIG, save
+from nemo_rl.utils.checkpoint import CheckpointManager
+from nemo_rl.utils.logger import Logger
+
+def fail():
+    raise ValueError("the disk is full")
+
+logger = Logger({"log_dir": "logs", "wandb_enabled": True, "wandb": {"project": "proj"}})
+failing, slow = (CheckpointManager({**CONFIG, "checkpoint_dir": name}) for name in ("failing", "slow"))
+save(failing, 1, {}, wait_fn=fail)
+save(slow, 2, {}, wait_fn=lambda: time.sleep(1))
+logger.finish()
+slow.shutdown()
+failing.shutdown()
+"""
+
+
+def test_a_save_that_fails_in_the_background_fails_where_it_would_and_the_other_is_waited_for(
+    main: Job, python: Path
+) -> None:
+    main.write("train.py", FAILING)
+    native = main.run(python, "train.py", shim=False, check=False)
+    shutil.rmtree(main.directory / "slow")
+    shutil.rmtree(main.directory / "failing")
+    done = main.run(python, "train.py", check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (native.returncode, native.stderr.splitlines()[-1])
+    assert "Background checkpoint finalization failed" in done.stderr
+    assert steps(main) == [2]
+
+
+# A save that hangs; each wait for it is told.
+HANGING = """\
+import sys, threading, wandb
+from algorithm import CONFIG, save
+from nemo_rl.utils.checkpoint import CheckpointManager
+
+run = wandb.init()
+manager = CheckpointManager(CONFIG)
+save(manager, 1, {}, wait_fn=threading.Event().wait)
+join = manager._finalize_thread.join
+manager._finalize_thread.join = lambda *args: (print("waited", flush=True), join(*args))
+"""
+FAILED = {
+    "with": ("with run:\n    raise RuntimeError('diverged')\n", 1),
+    "finally": ("try:\n    raise RuntimeError('diverged')\nfinally:\n    run.finish()\n", 1),
+    "no finish": ("sys.exit(3)\n", 3),
+}
+
+
+@pytest.mark.parametrize("init", ["auto", pytest.param("defer", marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("end", FAILED)
+def test_nobody_waits_for_a_save_where_the_script_has_failed(main: Job, python: Path, end: str, init: str) -> None:
+    lines, code = FAILED[end]
+    main.write("train.py", HANGING + lines)
+    done = main.run(python, "train.py", check=False, environ={"WANDB_SHIM_INIT": init})
+    assert ("waited" in done.stdout, done.returncode) == (False, code)
+
+
+def test_a_save_that_hangs_is_waited_for_no_longer_than_wandb_would(main: Job, python: Path) -> None:
+    main.write("train.py", HANGING + "run.finish()\nprint('trained')\n")
+    done = main.run(python, "train.py", environ={"WANDB_FINISH_TIMEOUT": "1"})
+    assert {"waited", "trained"} <= set(done.stdout.splitlines())
+
+
+EXITS_IN_A_SAVE = """\
+import os, sys, time
+from algorithm import CONFIG, save
+from nemo_rl.utils.checkpoint import CheckpointManager
+
+manager = CheckpointManager(CONFIG)
+rename = manager._rename
+manager._rename = lambda path: (rename(path), time.sleep(60))
+save(manager, 1, {})
+while not os.path.exists("results/step_1"):
+    time.sleep(0.01)
+sys.exit(1)
+"""
+
+
+def test_an_end_in_the_middle_of_a_save_is_no_reason_to_warn(main: Job, python: Path) -> None:
+    main.write("train.py", EXITS_IN_A_SAVE)
+    done = main.run(python, "train.py", check=False)
+    assert done.returncode == 1
+    assert "nemo" not in done.stderr
+
+
 @pytest.mark.parametrize("init", ["auto", "defer"])
 def test_a_driver_that_never_calls_finish_gets_its_last_checkpoint(either: Job, python: Path, init: str) -> None:
     either.write("train.py", "import wandb\nwandb.init()\n" + THREE)
@@ -432,3 +521,98 @@ def test_the_function_works_where_the_interpreter_did_not_start_the_shim(
 def test_the_function_says_that_nemo_rl_is_not_there(job: Job, python: Path) -> None:
     job.write("train.py", "import shim\nprint(shim.patch_nemo_rl_checkpoint_logging())\n")
     assert job.run(python, "train.py").stdout == "False\n"
+
+
+# What the training scripts of Nemotron do first: their own function around the manager's, and a wait for the commit.
+AROUND = """\
+import wandb
+from pathlib import Path
+from nemo_rl.utils.checkpoint import CheckpointManager
+
+def log(path):
+    artifact = wandb.Artifact({name!r}, type="model", metadata={{"by": "the script"}})
+    artifact.add_reference("file://" + str(path), checksum=False)
+    wandb.run.log_artifact(artifact, aliases=[path.name, "latest"]).wait()
+
+original = CheckpointManager.finalize_checkpoint
+
+def finalize_checkpoint(self, checkpoint_path):
+    original(self, checkpoint_path)
+    path = Path(checkpoint_path)
+    log(path.resolve().parent / path.name.removeprefix("tmp_"))
+
+wandb.init()
+"""
+TAKEN_OVER = "CheckpointManager.finalize_checkpoint = finalize_checkpoint\n"
+# Main's algorithms do not call that function, but they may.
+SYNCHRONOUS = "if hasattr(CheckpointManager, 'begin_finalization'): del CheckpointManager.begin_finalization\n"
+
+
+def logged_by(job: Job) -> list[tuple[str, str]]:
+    """Which checkpoints are artifacts, and whose."""
+    return [
+        (a.metadata.get("by", "the shim"), next(alias for alias in a.aliases if alias.startswith("step_")))
+        for a in committed(job)
+    ]
+
+
+@pytest.mark.parametrize("name", ["rl", "mine"])
+def test_a_checkpoint_that_a_function_around_ours_logs_is_one_version(either: Job, python: Path, name: str) -> None:
+    either.write("train.py", AROUND.format(name=name) + TAKEN_OVER + SYNCHRONOUS + THREE)
+    done = either.run(python, "train.py")
+    assert logged_by(either) == [("the script", f"step_{step}") for step in (1, 2, 3)]
+    assert "wandb-shim: nemo" not in done.stderr
+
+
+def test_a_function_around_another_than_ours_leaves_the_checkpoints_to_us(main: Job, python: Path) -> None:
+    main.write("train.py", AROUND.format(name="rl") + TAKEN_OVER + THREE)
+    main.run(python, "train.py")
+    check_three(main)
+
+
+def test_a_function_around_ours_that_logs_nothing_leaves_them_to_us(job: Job, python: Path) -> None:
+    nemo_rl(job, UP_TO_07)
+    job.write("train.py", AROUND.format(name="rl") + "log = lambda path: None\n" + TAKEN_OVER + THREE)
+    job.run(python, "train.py")
+    check_three(job)
+
+
+AFTER = """\
+from algorithm import *
+manager = CheckpointManager({**CONFIG, "keep_top_k": None})
+for step in (1, 2, 3):
+    path = Path(manager.init_tmp_checkpoint(step, {}))
+    manager.finalize_checkpoint(path)
+    time.sleep(2)  # ours has been logged by then
+    log(path.parent / f"step_{step}")
+manager.finalize_checkpoint(manager.init_tmp_checkpoint(4, {}))
+"""
+
+
+def test_a_script_that_logs_its_checkpoints_after_each_save_is_noticed(job: Job, python: Path) -> None:
+    nemo_rl(job, UP_TO_07)
+    job.write("train.py", AROUND.format(name="mine") + AFTER)
+    job.run(python, "train.py")
+    twice = [("the shim", "step_1"), ("the script", "step_1")]
+    rest = [("the script", "step_2"), ("the script", "step_3"), ("the shim", "step_4")]
+    assert logged_by(job) == twice + rest
+
+
+AGAIN = """\
+from algorithm import *
+manager = CheckpointManager({**CONFIG, "keep_top_k": None})
+for step, weights in ((1, "weights"), (2, "weights"), (1, "another"), (1, "another")):
+    path = Path(manager.init_tmp_checkpoint(step, {"val:accuracy": 0.5}))
+    (path / "weights").write_text(weights)
+    if (path.parent / f"step_{step}").exists():
+        shutil.rmtree(path.parent / f"step_{step}")
+    manager.finalize_checkpoint(path)
+"""
+
+
+def test_a_loop_that_goes_back_saves_another_version_where_the_weights_are_others(either: Job, python: Path) -> None:
+    either.write("train.py", "import shutil\n" + AGAIN)
+    either.run(python, "train.py")
+    assert steps(either) == [1, 2, 1]
+    journal = (either.directory / "results" / ".wandb-shim-checkpoints.jsonl").read_text().split("\n")
+    assert [line[:22] for line in journal if '"step": 1,' in line][-1] == '{"state": "committed",'
