@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import log
 from ..checkpoint import Checkpoint
 
 # Beside the checkpoints, in their common directory; the name must not look like a checkpoint of anybody's.
 JOURNAL = ".wandb-shim-checkpoints.jsonl"
+
+# No link and no FIFO that somebody else may have put there: the one leads elsewhere, the other waits.
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Bytes that are read of a journal, the newest, and of a line; and checkpoints that are remembered, the newest.
+_READ_MAX, _LINE_MAX = 64 << 20, 1 << 20
+_CHECKPOINTS_MAX = 10_000
+
+_Kept = TypeVar("_Kept")
 
 
 def note(checkpoint: Checkpoint, state: str) -> None:
@@ -24,10 +33,9 @@ def note(checkpoint: Checkpoint, state: str) -> None:
     line = "\n" + json.dumps({"state": state, "checkpoint": asdict(checkpoint)}, default=str) + "\n"
     path = os.path.join(os.path.dirname(checkpoint.path), JOURNAL)
     try:
-        # No link and no FIFO that somebody else may have put there: the one leads elsewhere, the other waits.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
-            file.write(line)
+        with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o666), "a", encoding="utf-8") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                file.write(line)
     except OSError as error:
         log.debug(f"no journal beside {checkpoint.path}: {error}")
 
@@ -39,13 +47,15 @@ def uncommitted(directory: str) -> list[Checkpoint]:
         if state == "committed":
             saved.pop(checkpoint.key, None)
         else:
-            saved[checkpoint.key] = checkpoint
+            _remember(saved, checkpoint.key, checkpoint)
     return [checkpoint for checkpoint in saved.values() if os.path.exists(checkpoint.path)]
 
 
 def rows(directory: str) -> list[dict[str, Any]]:
     """The last that the journal says of each checkpoint that is still there: path, step, state."""
-    last = {checkpoint.key: (state, checkpoint) for state, checkpoint in _entries(directory)}
+    last: dict[tuple[str, int], tuple[str, Checkpoint]] = {}
+    for state, checkpoint in _entries(directory):
+        _remember(last, checkpoint.key, (state, checkpoint))
     return [
         {"path": checkpoint.path, "step": checkpoint.step, "state": state}
         for state, checkpoint in last.values()
@@ -53,20 +63,42 @@ def rows(directory: str) -> list[dict[str, Any]]:
     ]
 
 
+def _remember(found: dict[tuple[str, int], _Kept], key: tuple[str, int], kept: _Kept) -> None:
+    found[key] = kept
+    if len(found) > _CHECKPOINTS_MAX:
+        del found[next(iter(found))]
+
+
 def _entries(directory: str) -> Iterator[tuple[str, Checkpoint]]:
     """What the journal says, line by line; a line that makes no sense costs that line only."""
-    try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with open(os.open(os.path.join(directory, JOURNAL), flags), encoding="utf-8", errors="replace") as file:
-            lines = file.readlines()
-    except (OSError, ValueError):
-        return
-    for line in lines:
+    for line in _newest_lines(os.path.join(directory, JOURNAL)):
         try:
             row = json.loads(line)
             checkpoint = Checkpoint.from_dict(row["checkpoint"])
+            name = os.path.basename(checkpoint.path)
+            texts = (checkpoint.collection, checkpoint.step_name, *checkpoint.aliases)
+            if name in ("", ".", "..") or not all(isinstance(text, str) for text in texts):
+                continue
             # The next start may see the directory at another place: in another container, or moved.
-            path = os.path.join(directory, os.path.basename(checkpoint.path))
+            path = os.path.join(directory, name)
             yield str(row["state"]), replace(checkpoint, path=path, step=int(checkpoint.step))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             continue  # the last line of a process that was killed
+
+
+def _newest_lines(path: str) -> Iterator[bytes]:
+    """The lines of a journal that are worth their memory."""
+    try:
+        with open(os.open(path, os.O_RDONLY | _FLAGS), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return
+            is_rest = status.st_size > _READ_MAX  # of a line that began before
+            file.seek(max(status.st_size - _READ_MAX, 0))
+            while part := file.readline(_LINE_MAX):
+                is_end = part.endswith(b"\n") or len(part) < _LINE_MAX
+                if is_end and not is_rest:
+                    yield part
+                is_rest = not is_end
+    except (OSError, ValueError):
+        return

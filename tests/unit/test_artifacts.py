@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from shim import install, log
 from shim.checkpoint import Checkpoint, as_wandb_keeps, clean
-from shim.companion import artifacts
+from shim.companion import artifacts, journal
 from shim.companion.artifacts import Committer
 from shim.companion.contents import contents_of
 from shim.companion.journal import JOURNAL, note, uncommitted
@@ -66,12 +68,24 @@ def test_a_checkpoint_that_is_gone_is_forgotten(tmp_path: Path) -> None:
         '{"state": "saved"}',
         '{"state": "saved", "checkpoint": {"path": "/", "aliases": []}}',
         '{"state": "saved", "checkpoint": {"path": "/", "aliases": [], "of a later release": 1}}',
+        '{"state": "saved", "checkpoint": {"path": "/x/..", "collection": "c", "step": 1, "aliases": []}}',
+        '{"state": "saved", "checkpoint": {"path": "/", "collection": "c", "step": 1, "aliases": []}}',
+        '{"state": "saved", "checkpoint": {"path": "iter_0000001", "collection": 1, "step": 1, "aliases": []}}',
+        '{"state": "saved", "checkpoint": {"path": "iter_0000001", "collection": "c", "step": 1e999, "aliases": []}}',
+        '{"state": "saved", "checkpoint": {"path": "iter_0000001", "collection": "c", "step": 1, "aliases": [[1]]}}',
+        pytest.param("[" * 100_000, id="nested"),
+        pytest.param(
+            '{"state": "saved", "checkpoint": {"path": "iter_0000001", "collection": "c", "step": 7, "aliases": [], '
+            '"metrics": {"text": "' + "m" * 10_000_000 + '"}}}',
+            id="10 MB",
+        ),
+        "\ud800 \x00 \x1b",
     ],
 )
 def test_a_line_that_is_not_understood_does_not_hide_the_others(tmp_path: Path, line: str) -> None:
     first, second = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
     note(first, "saved")
-    with (tmp_path / JOURNAL).open("a") as file:
+    with (tmp_path / JOURNAL).open("a", errors="surrogatepass") as file:
         file.write(line + "\n")
     note(second, "saved")
     assert uncommitted(str(tmp_path)) == [first, second]
@@ -111,6 +125,65 @@ def test_a_journal_that_was_moved_speaks_of_the_checkpoints_beside_it(tmp_path: 
     note(checkpoint(before, 1), "saved")
     before.rename(after)
     assert [found.path for found in uncommitted(str(after))] == [str(after / "iter_0000001")]
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nowhere", "FIFO", "directory", "socket"])
+def test_a_journal_that_is_no_file_is_none(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    elsewhere, place = tmp_path / "elsewhere", tmp_path / JOURNAL
+    if kind == "link":
+        elsewhere.write_text("")
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "FIFO":
+            os.mkfifo(place)
+        elif kind == "directory":
+            place.mkdir()
+        elif kind == "socket":
+            listener.bind(str(place))
+        else:
+            place.symlink_to(elsewhere)
+        reader = os.open(place, os.O_RDONLY | os.O_NONBLOCK) if kind == "FIFO" else -1  # somebody listens
+        note(checkpoint(tmp_path, 1), "saved")
+        assert uncommitted(str(tmp_path)) == []
+        if reader >= 0:
+            assert os.read(reader, 1) == b""
+            os.close(reader)
+    assert not elsewhere.exists() or elsewhere.read_text() == ""
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("line", ["x" * 5000 + "\n", "x" * 10_000_000])
+def test_a_journal_of_any_size_takes_little_memory(tmp_path: Path, line: str) -> None:
+    (tmp_path / JOURNAL).write_text(line * (70_000_000 // len(line)))
+    note(checkpoint(tmp_path, 1), "saved")
+    tracemalloc.start()
+    found = uncommitted(str(tmp_path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [one.step for one in found] == [1]
+    assert peak < 10_000_000
+
+
+def test_of_many_checkpoints_the_newest_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_CHECKPOINTS_MAX", 2)
+    for step in (1, 2, 3):
+        note(checkpoint(tmp_path, step), "saved")
+    assert [one.step for one in uncommitted(str(tmp_path))] == [2, 3]
+    assert [row["step"] for row in journal.rows(str(tmp_path))] == [2, 3]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_a_directory_of_root_has_no_journal_of_others(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "note(Checkpoint(sys.argv[1] + '/iter_0000001', 'c', 1), 'saved'); print(uncommitted(sys.argv[1]))"
+    )
+    imports = "from shim.checkpoint import Checkpoint; from shim.companion.journal import note, uncommitted\n"
+    directory = tmp_path / "of root"
+    directory.mkdir(mode=0o755)
+    command = [sys.executable, "-c", imports + program, str(directory)]
+    done = subprocess.run(command, cwd=install.SOURCE.parent, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert list(directory.iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_written_has_no_journal() -> None:
