@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import environment, log
 from ..layouts import NEWEST
-from ..script import attach, checkpoints, end
+from ..script import attach, beside, checkpoints, end
 
 
 class Liveness:
@@ -36,6 +36,10 @@ class Liveness:
 
     def watch(self, directory: str) -> None:
         """Checkpoints will be saved in `directory`."""
+        beside.follow_artifacts()
+        if self._wrapped is not None:
+            owner, name, ours = self._wrapped
+            beside.stand_around(owner, (name,), (ours,))
         for calls in (attach.before_finish, end.before):
             if self._look_again not in calls:
                 calls.append(self._look_again)

@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import log
 from ..checkpoint import Checkpoint, clean
-from ..script import beside, checkpoints
+from ..script import checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
 
@@ -58,7 +58,6 @@ def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
     """Checkpoints will be saved in `directory`, if any: log what a killed job has left there. Never raises."""
     try:
         if checkpoints.has_run() and (given := directory()):
-            beside.follow_artifacts()
             liveness.watch(os.path.abspath(given))
             checkpoints.recover(os.path.abspath(given))
     except Exception as error:

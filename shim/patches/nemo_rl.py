@@ -102,7 +102,6 @@ def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...]
     result = original(*args, **kwargs)
     try:
         if checkpoints.has_run():
-            beside.follow_artifacts()
             beside.stand_around(type(instance), LAST_STEPS, _last_steps)
             _liveness.watch(os.path.abspath(instance.checkpoint_dir))
             _managers[instance] = os.path.abspath(result)

@@ -19,18 +19,18 @@ from . import checkpoints
 _FILE = "file://"
 
 
-def stand_around(kind: type, names: Iterable[str], ours: Iterable[Any]) -> None:
-    """See to it that nobody stands around the methods of a class but us.
+def stand_around(place: Any, names: Iterable[str], ours: Iterable[Any]) -> None:
+    """See to it that nobody stands around these functions but us.
 
     Args:
-        kind: The class, or one that inherits from it.
-        names: Of its methods.
+        place: The module or class that has them, or a class that inherits from it.
+        names: Of the functions.
         ours: What stands there where nobody has changed it.
     """
     wrapt = load_wrapt()
     known = [id(one) for one in ours]
     for name in names:
-        owner = next((one for one in kind.__mro__ if name in vars(one)), None)
+        owner = next((one for one in getattr(place, "__mro__", (place,)) if name in vars(one)), None)
         function = vars(owner)[name] if owner is not None else None
         outermost = isinstance(function, wrapt.FunctionWrapper) and function._self_wrapper is checkpoints.around
         if function is not None and id(function) not in known and not outermost:

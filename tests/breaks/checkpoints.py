@@ -170,6 +170,35 @@ BREAKS = (
         "::test_a_loop_that_goes_back_saves_another_version_where_the_weights_are_others",
     ),
     Break(
+        "a function that has taken the place of a hook is named",
+        "shim/patches/liveness.py",
+        '            self._tell("replaced", by=by)\n',
+        "            pass\n",
+        "tests/integration/test_megatron_lm.py"
+        "::test_a_function_in_the_place_of_the_hook_is_named_where_it_logs_nothing",
+    ),
+    Break(
+        "a journal that is no file is none",
+        "shim/companion/journal.py",
+        "if stat.S_ISREG(os.fstat(file.fileno()).st_mode):",
+        "if True:",
+        "tests/unit/test_artifacts.py::test_a_journal_that_is_no_file_is_none",
+    ),
+    Break(
+        "a journal takes little memory, however long its lines",
+        "shim/companion/journal.py",
+        "file.readline(_LINE_MAX)",
+        "file.readline()",
+        "tests/unit/test_artifacts.py::test_a_journal_of_any_size_takes_little_memory",
+    ),
+    Break(
+        "a journal speaks of what lies beside it only",
+        "shim/companion/journal.py",
+        'name in ("", ".", "..") or ',
+        "",
+        "tests/unit/test_artifacts.py::test_a_line_that_is_not_understood_does_not_hide_the_others",
+    ),
+    Break(
         "Megatron-Bridge's own logging is switched on",
         "shim/patches/megatron_bridge.py",
         "        settings.wandb_project = os.environ.get(environment.PROJECT)\n",

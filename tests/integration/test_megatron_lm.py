@@ -241,21 +241,76 @@ class GlobalState:
             self._wandb_logger = wandb
         return self._wandb_logger
 
-def pretrain(steps):
+def pretrain(steps, hooks=None):
     logger = SimpleNamespace(wandb_project="", wandb_entity="", wandb_exp_name="", wandb_save_dir="")
     state = GlobalState(SimpleNamespace(logger=logger, checkpoint=SimpleNamespace(save="ckpts")))
     state.wandb_logger
     for step in steps:
         os.makedirs(f"ckpts/iter_{step:07d}")
         open("ckpts/latest_checkpointed_iteration.txt", "w").write(str(step))
+        open(f"ckpts/iter_{step:07d}/weights", "w").write(str(step))
+        if hooks:
+            hooks.on_save_checkpoint_success(f"ckpts/iter_{step:07d}", "ckpts", step, wandb_writer=state.wandb_logger)
     state.wandb_logger.finish()
 """
 
 
-def test_checkpoints_of_megatron_bridge_past_the_patch_are_one_warning(job: Job) -> None:
+# `megatron/bridge/training/utils/wandb_utils.py`, which does nothing here.
+BRIDGE_UTILS = """\
+def on_save_checkpoint_success(checkpoint_path, save_dir, iteration, wandb_writer): pass
+def on_load_checkpoint_success(checkpoint_path, load_dir, wandb_writer): pass
+"""
+
+
+@pytest.fixture
+def bridge(job: Job) -> Job:
+    """A job in whose directory Megatron-Bridge lies."""
     job.write("megatron/bridge/__init__.py", "__version__ = '0.9.0'\n")
     job.write("megatron/bridge/training/__init__.py", "")
     job.write("megatron/bridge/training/state.py", BRIDGE)
+    job.write("megatron/bridge/training/utils/__init__.py", "")
+    job.write("megatron/bridge/training/utils/wandb_utils.py", BRIDGE_UTILS)
+    return job
+
+
+# As the training scripts of Nemotron do: a function of their own in the place of the hook, which waits for the commit.
+IN_ITS_PLACE = """\
+import os
+from megatron.bridge.training import state
+from megatron.bridge.training.utils import wandb_utils
+ours = wandb_utils.on_save_checkpoint_success
+
+def log(path, writer):
+    artifact = writer.Artifact("ckpts", type="model", metadata={"by": "the script"})
+    artifact.add_reference("file://" + os.path.realpath(path), checksum=False)
+    writer.run.log_artifact(artifact, aliases=[os.path.basename(path)]).wait()
+
+def theirs(checkpoint_path, save_dir, iteration, wandb_writer):
+    BODY
+
+wandb_utils.on_save_checkpoint_success = theirs
+state.pretrain((1, 2), wandb_utils)
+"""
+
+
+@pytest.mark.parametrize(
+    "body", ["log(checkpoint_path, wandb_writer)", "ours(checkpoint_path, save_dir, iteration, wandb_writer); BODY", ""]
+)
+def test_a_function_in_the_place_of_the_hook_is_named_where_it_logs_nothing(bridge: Job, body: str) -> None:
+    logs = "log(checkpoint_path, wandb_writer)"
+    bridge.write("train.py", IN_ITS_PLACE.replace("BODY", body.replace("BODY", logs) or "pass"))
+    said = warnings(bridge.run(python_of("wandb-3.12"), "train.py").stderr)
+    artifacts = [(a.metadata.get("by"), *sorted(a.aliases)) for a in committed(bridge)]
+    if body:
+        assert artifacts == [("the script", "iter_0000001"), ("the script", "iter_0000002", "latest")]
+        assert said == []
+    else:
+        (warning,) = said
+        assert all(word in warning for word in ("megatron-bridge 0.9.0", "__main__.theirs", "iter_0000002"))
+
+
+def test_checkpoints_of_megatron_bridge_past_the_patch_are_one_warning(bridge: Job) -> None:
+    job = bridge
     job.write("train.py", "from megatron.bridge.training.state import pretrain\npretrain((1, 2))\n")
     (warning,) = warnings(job.run(python_of("wandb-3.12"), "train.py").stderr)
     assert all(word in warning for word in ("megatron-bridge 0.9.0", "iter_0000002", "on_save_checkpoint_success"))
