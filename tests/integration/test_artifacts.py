@@ -181,6 +181,36 @@ def test_a_job_that_gets_sigterm_while_the_server_hangs_dies_by_it_in_time(job: 
     assert mentions(done.stderr, "iter_0000001") == []  # the script died at once, and nobody reads on
 
 
+# Saves without a pause; what the companion holds in memory once the first 20 are committed, and once all are.
+MANY = """\
+from saves import save
+import importlib, pathlib, sys, time
+companion = importlib.import_module("_wandb_shim.script.channel").current().companion
+
+def resident_kib(step):
+    journal = pathlib.Path("ckpts/.wandb-shim-checkpoints.jsonl")
+    while journal.read_text().count('"committed"') < step:
+        time.sleep(0.1)
+    status = pathlib.Path(f"/proc/{companion}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+for step in range(1, int(sys.argv[1]) + 1):
+    save(step)
+    if step == 20:
+        print(resident_kib(step))
+print(resident_kib(step))
+"""
+
+
+@pytest.mark.matrix
+def test_many_saves_without_a_pause_are_all_committed_in_little_memory(job: Job, python: Path) -> None:
+    job.write("train.py", MANY)
+    done = job.run(python, "train.py", "200", timeout=280)
+    assert iterations(job) == list(range(1, 201))
+    before, after = map(int, done.stdout.split())
+    assert after - before < 20_000, (before, after)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may make a mount namespace here")
 def test_the_path_in_the_metadata_is_that_outside_of_a_bind_mount(job: Job, python: Path) -> None:
     (job.directory / "on the host").mkdir()

@@ -38,10 +38,12 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def pretrain(job: Job, *options: str, ranks: int = 1, shim: bool = True, **environ: str) -> str:
+def pretrain(
+    job: Job, *options: str, ranks: int = 1, shim: bool = True, script: Path = MEGATRON / "pretrain.py", **environ: str
+) -> str:
     """Train, and return what was said on stderr. `pretrain.py` knows nothing of the shim or of W&B."""
     python = python_of("megatron")
-    command = [str(python), str(MEGATRON / "pretrain.py")]
+    command = [str(python), str(script)]
     if ranks > 1:
         command[1:1] = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--master-port={free_port()}"]
     else:
@@ -171,6 +173,35 @@ def test_one_rank_deletes_older_ones_right_after_each_save_while_the_server_is_s
     check_artifacts(job, [1, 2, 3])
     assert on_disk(job) == [3]
     check_metrics(job, [1, 2, 3])
+
+
+# The blocking hook that the training scripts of Nemotron put in the place of Megatron-Bridge's, before they train.
+BLOCKING = f"""\
+import os, sys
+sys.path.insert(0, {str(MEGATRON)!r})
+import cpu, pretrain
+
+def theirs(checkpoint_path, save_dir, iteration, wandb_writer):
+    artifact = wandb_writer.Artifact("ckpts", type="model", metadata={{"by": "the script"}})
+    artifact.add_reference("file://" + os.path.realpath(checkpoint_path), checksum=False)
+    wandb_writer.run.log_artifact(artifact, aliases=[os.path.basename(checkpoint_path)]).wait()
+
+if __name__ == "__main__":
+    cpu.import_bridge()
+    cpu.import_bridge = lambda: None
+    from megatron.bridge.training.utils import wandb_utils
+    wandb_utils.on_save_checkpoint_success = theirs
+    pretrain.main()
+"""
+
+
+@pytest.mark.matrix
+def test_a_hook_of_the_scripts_own_logs_the_checkpoints_by_itself(job: Job) -> None:
+    stderr = pretrain(job, "--steps", "2", script=job.write("train.py", BLOCKING))
+    assert [a.metadata for a in committed(job)] == [{"by": "the script"}] * 2  # the second, saved twice, is one to W&B
+    check_metrics(job, [1, 2])
+    assert "without calling" not in stderr
+    assert "taken the place" not in stderr
 
 
 @pytest.mark.parametrize(
