@@ -224,7 +224,10 @@ class Committer:
             with open(file, "w", encoding="utf-8") as noted:
                 noted.write(f"{run.entity or ''}/{run.project or ''}")
         except Exception as error:
-            log.warn(f"a job that loads from here looks for the artifact in its own project: {_named(error)}")
+            log.warn(
+                f"{file} could not be written, so that a job which loads from here looks for the artifact in its own "
+                f"project; give that job the artifact's full name in WANDB_SHIM_INPUTS: {_named(error)}"
+            )
 
     def _use(self, name: str, loaded: Checkpoint | None, run_id: str | None) -> None:
         problem = ""
@@ -232,7 +235,7 @@ class Committer:
             self._use_or_log(name, loaded, self._run_of(run_id))
         except Exception as error:
             what = name if loaded is None else loaded.path
-            problem = f"{what} was not marked as input of the run: {_named(error)}"
+            problem = f"{what} is not marked as input of the run; check its name and your access to it: {_named(error)}"
         self._done((f"input {name}", 0, 0), problem)
 
     def _use_or_log(self, name: str, loaded: Checkpoint | None, run: Any) -> None:
@@ -264,7 +267,7 @@ class Committer:
         try:
             self._run._tensorboard_callback(directory)
         except Exception as error:
-            problem = f"TensorBoard events stay out of the run: {_named(error)}"
+            problem = f"TensorBoard events stay out of the run, their files are in {directory}: {_named(error)}"
         self._done((f"TensorBoard {directory}", 0, 0), problem)
 
     def _done(self, key: _Ticket, problem: str = "") -> None:

@@ -58,7 +58,10 @@ class Liveness:
         self._over = True
         may_own = os.environ.get(environment.OWNED_BY, "").startswith(f"{os.getpid()}@")
         if may_own or checkpoints.has_run():
-            log.warn(f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B")
+            log.warn(
+                f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B; log them in the script "
+                "or ask for a wandb-shim that knows this version"
+            )
             self._tell("called")  # as good as that: it has been said
 
     def _look_again(self) -> None:

@@ -93,4 +93,7 @@ def _give_project(state: Any) -> None:
         if not (settings.wandb_save_dir or state.cfg.checkpoint.save):
             settings.wandb_save_dir = os.environ.get(environment.DIR, ".")
     except Exception as error:
-        log.warn(f"Megatron-Bridge's own logging was not switched on: {type(error).__name__}: {error}")
+        log.warn(
+            "Megatron-Bridge's metrics and configuration are not in the run, logger.wandb_project puts them there: "
+            f"{type(error).__name__}: {error}"
+        )

@@ -61,7 +61,10 @@ def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
             liveness.watch(os.path.abspath(given))
             checkpoints.recover(os.path.abspath(given))
     except Exception as error:
-        log.warn(f"the place of its checkpoints was not looked through: {type(error).__name__}: {error}")
+        log.warn(
+            "checkpoints that a killed job has left uncommitted are not logged, the next start tries again: "
+            f"{type(error).__name__}: {error}"
+        )
 
 
 class NoWriter:
@@ -100,8 +103,8 @@ def _called(
         else:
             _loaded(path, given["load_dir"])
     except Exception as error:
-        problem = "logged as an artifact" if saved else "marked as input"
-        log.warn(f"{given['checkpoint_path']} was not {problem}: {type(error).__name__}: {error}")
+        problem = "saved and no artifact of the run; log it by hand" if saved else "loaded and no input of the run"
+        log.warn(f"{given['checkpoint_path']} is {problem}: {type(error).__name__}: {error}")
     return None
 
 

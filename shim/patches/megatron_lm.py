@@ -71,4 +71,7 @@ def _give_project(settings: Any) -> None:
         if not (getattr(settings, "wandb_save_dir", "") or settings.save):
             settings.wandb_save_dir = os.environ.get(environment.DIR, ".")
     except Exception as error:
-        log.warn(f"Megatron-LM's own logging was not switched on: {type(error).__name__}: {error}")
+        log.warn(
+            "Megatron-LM's metrics and arguments are not in the run, --wandb-project puts them there: "
+            f"{type(error).__name__}: {error}"
+        )

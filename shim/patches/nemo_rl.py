@@ -108,7 +108,7 @@ def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...]
             if _wait_for_saves not in attach.before_finish:
                 attach.before_finish.insert(0, _wait_for_saves)  # only then is the newest checkpoint there
     except Exception as error:
-        log.warn(f"{MODULE}: this save may be missing in W&B: {type(error).__name__}: {error}")
+        log.warn(f"{MODULE}: this save may be missing in W&B, look there: {type(error).__name__}: {error}")
     return result
 
 
@@ -122,7 +122,7 @@ def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
             path = Path(os.path.abspath(temporary.parent), temporary.name.removeprefix("tmp_"))
             checkpoints.saved(_checkpoint(path, instance))
     except Exception as error:
-        log.warn(f"{temporary} was not logged as an artifact: {type(error).__name__}: {error}")
+        log.warn(f"{temporary} is saved and no artifact of the run; log it by hand: {type(error).__name__}: {error}")
     return result
 
 
@@ -137,7 +137,9 @@ def _on_load(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
                 read = _checkpoint(Path(os.path.abspath(given)), None)
                 checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
     except Exception as error:
-        log.warn(f"{given} was not marked as input of the run: {type(error).__name__}: {error}")
+        log.warn(
+            f"{given} is loaded and no input of the run; name it in WANDB_SHIM_INPUTS: {type(error).__name__}: {error}"
+        )
     return result
 
 

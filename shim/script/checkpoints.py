@@ -68,7 +68,7 @@ def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
             held.append(checkpoint.path)
         _last_save = time.monotonic()
     else:
-        log.warn(f"{checkpoint.path} is not in W&B: the run's companion is gone; the next start of this job logs it")
+        log.warn(f"{checkpoint.path} is not in W&B, the run's companion is gone; log it by hand: wandb artifact put")
 
 
 def around(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
