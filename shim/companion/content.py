@@ -7,67 +7,48 @@ taken from its parser makes room for its own.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from .. import log
 from ..script import attached
 from ..script.content import CONFIG, METRICS
 
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # Last words of names whose values are nobody's business, unless the word before says that they are none …
-_SECRET = frozenset(
-    ["key", "keys", "apikey", "token", "tokens", "auth", "pwd", "password", "passwd", "passphrase", "secret", "secrets"]
+_SECRET = _set_of(
+    """key keys apikey token tokens auth authorization bearer cookie
+    pwd password passwd passphrase secret secrets"""
 )
-_SECRET_ANYWHERE = frozenset(["password", "passwd", "passphrase", "secret", "credential", "credentials"])
-_HARMLESS_BEFORE = frozenset(
-    [
-        "bos",
-        "eos",
-        "pad",
-        "unk",
-        "sep",
-        "cls",
-        "mask",
-        "special",
-        "additional",
-        "image",
-        "video",
-        "audio",
-        "stop",
-        "prompt",
-        "end",
-        "start",
-        "new",
-        "max",
-        "min",
-        "num",
-        "metric",
-        "sort",
-        "group",
-        "partition",
-        "primary",
-        "foreign",
-        "text",
-        "label",
-        "column",
-        "dict",
-        "state",
-        "json",
-        "cache",
-        "batch",
-        "data",
-        "input",
-        "output",
-    ]
+_SECRET_ANYWHERE = _set_of("password passwd passphrase secret secrets credential credentials webhook")
+_HARMLESS_BEFORE = _set_of(
+    """bos eos pad unk sep cls mask special additional image video audio stop prompt end start new max min num total
+    metric sort group partition primary foreign text label column dict state json cache batch data input output
+    feature target query rng prng seed"""
 )
-# … or the word behind that they name a file.
-_FILES = frozenset(["file", "path", "dir", "directory", "name"])
-_WORDS = re.compile(r"[_\-. ]+|(?<=[a-z])(?=[A-Z])")
-# Addresses with a password in them.
+# … or they stand alone …
+_HARMLESS_ALONE = _set_of("keys tokens")
+# … or the word behind says that they name a file.
+_FILES = _set_of("file path dir directory name")
+_WORDS = re.compile(r"[_\-. ]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Passwords in the address of a server, in a query or in a database's words; and keys that show whose they are.
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]+@")
+_PARAMETER = re.compile(r"(?i)\b((?:\w*[_-])?(?:password|passwd|pwd|secret|token|api_?key|sig|signature)=)[^&;\s]+")
+_KEY = re.compile(
+    r"\b(?:hf_\w{20,}|sk-[\w-]{20,}|gh[oprsu]_\w{30,}|github_pat_\w{30,}|AKIA[0-9A-Z]{16}"
+    r"|xox[a-z]-[\w-]{10,}|glpat-[\w-]{20,}|wandb_v\d_\w{20,})"
+)
 MASK = "********"
+# Characters that a secret of the environment has at least: a shorter one may well be a word of something else.
+_SECRET_MIN = 8
 # Seconds that the end of the run waits until all of it is logged.
 _END_BOUND = 30.0
 # Rows that wait for the end of a script which may ask for the run; one that has logged so many elsewhere does not.
@@ -161,28 +142,37 @@ class Content:
         self._run.config.update({under: values}, allow_val_change=True)
 
 
-def masked(value: Any, name: str = "") -> Any:
-    """A configuration without its secrets.
+def masked(value: Any, name: str = "", *, environ: Mapping[str, str] = os.environ) -> Any:
+    """A configuration without its secrets: by name, by the look of the value, and those of the environment.
 
     Args:
         value: Of mappings, lists, text and numbers.
         name: Its own name, which may say that it is one.
+        environ: The environment.
     """
+    known = {held for key, held in environ.items() if len(held) >= _SECRET_MIN and is_secret(key)}
+    return _masked(value, is_secret(name), known)
+
+
+def _masked(value: Any, hides: bool, known: set[str]) -> Any:
     if isinstance(value, dict):
-        return {key: masked(held, key) for key, held in value.items()}
+        return {key: _masked(held, hides or is_secret(key), known) for key, held in value.items()}
     if isinstance(value, list):
-        return [masked(held, name) for held in value]
+        return [_masked(held, hides, known) for held in value]
     if not isinstance(value, str) or not value:
         return value
-    if is_secret(name):
+    if hides:
         return MASK
-    return _PASSWORD.sub(rf"\1:{MASK}@", value)
+    for secret in known:
+        value = value.replace(secret, MASK)
+    value = _PASSWORD.sub(rf"\1:{MASK}@", value)
+    return _KEY.sub(MASK, _PARAMETER.sub(rf"\1{MASK}", value))
 
 
 def is_secret(name: str) -> bool:
     """Whether what stands under this name is to be masked: `hub_token`, `apiKey`; not `pad_token`, `api_key_file`."""
     words = [word.lower() for word in _WORDS.split(name) if word]
-    if not words or words[-1] in _FILES:
+    if not words or words[-1] in _FILES or (len(words) == 1 and words[0] in _HARMLESS_ALONE):
         return False
     if _SECRET_ANYWHERE.intersection(words):
         return True

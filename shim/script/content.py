@@ -17,6 +17,9 @@ CONFIG, METRICS = "config", "metrics"
 # How deep a value may be nested, and how long one text may be.
 _DEPTH_MAX = 20
 _VALUE_MAX = 1 << 16
+# Integers from here on are text, as are infinity and nan: not all readers of JSON know a word for them.
+_INTEGER_MAX = 1 << 63
+_FUNCTIONS = ("function", "method", "builtin_function_or_method", "cython_function_or_method")
 
 # Kinds that a hook has failed with, and that are not tried again.
 _failed: "set[str]" = set()
@@ -80,7 +83,7 @@ def as_number(value: "Any") -> "int | float | None":
     if isinstance(value, int | float):
         return float(value) if isinstance(value, float) else int(value)
     try:
-        if getattr(value, "shape", None) in ((), (1,)):  # numpy, torch, TensorFlow, JAX
+        if hasattr(type(value), "shape") and value.shape in ((), (1,)):  # numpy, torch, TensorFlow, JAX
             item = value.item() if hasattr(value, "item") else float(value)
             return item if isinstance(item, int | float) else None
     except Exception:  # a tensor on a device that is gone, a lazy one
@@ -103,29 +106,39 @@ class Budget:
     def plain(self, value: "Any", depth: int = 0) -> "Any":
         """A value of dicts, lists, text and numbers alone; everything else as text."""
         self._keys -= 1
-        if value is None or type(value) in (bool, int, float):
+        if hasattr(type(value), "__members__"):  # of an enumeration: as people type it
+            value = value.value if isinstance(value.value, str) else value.name
+        elif type(value).__module__.startswith("omegaconf."):
+            value = _as_written(value)
+        elif type(value).__module__ == "numpy" and getattr(value, "size", 0) > 1:
+            value = value.tolist() if value.size <= self._keys else as_text(value)
+        if value is None or type(value) is bool:
             return value
-        if hasattr(type(value), "__members__"):  # of an enumeration
-            value = value.value
         if isinstance(value, str):
             return self._cut_off(str(value))
-        if depth < _DEPTH_MAX:
-            fields = _fields(value)
-            if fields is not None:
-                return self._mapping(fields, depth)
-            if isinstance(value, list | tuple):
-                return self._list(value, depth)
-            if isinstance(value, set | frozenset):
-                return self._list(sorted(value, key=str), depth)
         number = as_number(value)
-        return self._cut_off(as_text(value)) if number is None else number
+        if number is not None:
+            has_word = number - number == 0 if isinstance(number, float) else abs(number) < _INTEGER_MAX
+            return number if has_word else self._cut_off(str(number))
+        fields = _fields(value)
+        listed = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        if fields is None and not isinstance(listed, list | tuple):
+            return self._cut_off(as_text(value))
+        if depth >= _DEPTH_MAX:
+            self.cut = True
+            return self._cut_off(type(value).__qualname__)
+        return self._list(listed, depth) if fields is None else self._mapping(fields, depth)
 
     def _mapping(self, value: "Mapping[str, Any]", depth: int) -> "dict[str, Any]":
         found: dict[str, Any] = {}
         for name in value:
             if not self._has_left():
                 break
-            found[self._cut_off(str(name))] = self.plain(value[name], depth + 1)
+            try:
+                held = value[name]
+            except Exception:  # of a mapping that only promises its values
+                continue
+            found[self._cut_off(str(name))] = self.plain(held, depth + 1)
         return found
 
     def _list(self, value: "Iterable[Any]", depth: int) -> "list[Any]":
@@ -144,36 +157,51 @@ class Budget:
         left = max(min(self._text, _VALUE_MAX), 0)
         self._text -= len(text)
         self.cut = self.cut or len(text) > left
-        return text[:left]
+        # An argument of bytes that are no UTF-8 has halves of characters in it, which go into no record.
+        return text[:left].encode("utf-8", "backslashreplace").decode()
 
 
-def _fields(value: "Any") -> "Mapping[str, Any] | None":
+def _fields(value: "Any") -> "Mapping[Any, Any] | None":
     """What stands in a mapping, or in an object that is no more than its fields; None for anything else."""
-    from collections.abc import Mapping
-
-    if isinstance(value, Mapping):
-        return value
     kind = type(value)
-    for declared in ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__"):
-        if hasattr(kind, declared):
-            return {name: held for name, held in vars(value).items() if not name.startswith("_")}
-    return vars(value) if kind.__name__ in ("Namespace", "SimpleNamespace") else None
+    if isinstance(value, dict) or (hasattr(kind, "keys") and hasattr(kind, "__getitem__")):
+        return value  # type: ignore[no-any-return]
+    known = kind.__name__ in ("Namespace", "SimpleNamespace")
+    if known or any(hasattr(kind, name) for name in ("__attrs_attrs__", "__pydantic_core_schema__")):
+        return {name: held for name, held in vars(value).items() if not name.startswith("_")}
+    declared = getattr(kind, "__dataclass_fields__", ())
+    if not declared:
+        return None
+    # Not by getattr where there is a dict: a field may be a property.
+    held = getattr(value, "__dict__", None) or {name: getattr(value, name, None) for name in declared}
+    return {name: held[name] for name in held if not name.startswith("_")}
+
+
+def _as_written(value: "Any") -> "Any":
+    """A container of OmegaConf in plain values, with `???` and `${…}` as they stand there: nothing is resolved."""
+    containers = sys.modules["omegaconf"].OmegaConf
+    return containers.to_container(value, resolve=False) if containers.is_config(value) else value
 
 
 def as_text(value: "Any") -> str:
-    """A value that JSON has no word for, without an address in memory that is another in each run."""
-    if isinstance(value, str):
-        return str(value)
+    """A value that JSON has no word for, without an address in memory that is another in each run.
+
+    Only what its type has is looked at: objects that open a file, or load a model, at the first look do not.
+    """
+    kind = type(value)
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))
-    name = getattr(value, "__qualname__", None)
-    if isinstance(name, str):  # a function, a class
-        return f"{getattr(value, '__module__', None)}.{name}"
-    file = getattr(value, "name", None)
-    if hasattr(value, "fileno") and isinstance(file, str):  # argparse.FileType
-        return file
-    text = str(value)
-    return type(value).__qualname__ if " at 0x" in text else text
+    if isinstance(value, type) or kind.__name__ in _FUNCTIONS:
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(kind, "fileno") or kind.__name__ == "LazyFile":  # argparse.FileType, click.File
+        return str(getattr(value, "name", kind.__qualname__))
+    if hasattr(kind, "shape") and hasattr(kind, "dtype"):  # neither moved from its device nor printed
+        return f"{kind.__qualname__}{tuple(value.shape)}"
+    try:
+        text = str(value)
+    except Exception:
+        return kind.__qualname__
+    return kind.__qualname__ if " at 0x" in text else text
 
 
 def failed(what: str, error: BaseException) -> None:
