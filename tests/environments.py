@@ -118,6 +118,15 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "server": Packages(("starlette>=0.40", "uvicorn>=0.32", "pyyaml>=6"), minor="3.11"),
     # What changes an interpreter under a program's feet, and parsers with ways of their own.
     "quirks": Packages(("gevent", "trio", "uvloop", "fire", WANDB, WRAPT)),
+    # What programs parse their command line with.
+    "parsers": Packages(
+        (
+            *("click", "rich-click", "typer", "fire", "absl-py", "ml_collections", "docopt", "simple-parsing"),
+            *("jsonargparse[signatures]", "ConfigArgParse", "hydra-core", "omegaconf", "tyro", "pydantic-settings"),
+            *(WANDB, WRAPT),
+        ),
+        minor="3.12",
+    ),
     "profilers": Packages(("memray", "pyinstrument", "viztracer", "line_profiler", "coverage", WANDB, WRAPT)),
     "spacy": Packages(("spacy", WANDB, WRAPT), minor="3.12"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),

@@ -64,6 +64,8 @@ class Content:
         # What waits for the end of the script, which may ask for the run yet.
         self._waiting: list[dict[str, Any]] = []
         self._config: dict[str, Any] = {}
+        # Keys of the configuration that were taken from the command line's words: a parser knows better.
+        self._guessed: set[str] = set()
         self._changed = threading.Condition()
         self._busy = self._over = False
         self.has_rows = False
@@ -86,6 +88,12 @@ class Content:
                 self._waiting.clear()
             self._told.append(message)
             self._changed.notify_all()
+
+    def take_first(self, message: dict[str, Any]) -> None:
+        """Take what comes before all that was told so far, before `begin`."""
+        with self._changed:
+            if not self._over:
+                self._told.appendleft(message)
 
     def stop(self) -> None:
         """The script asks for the run: nothing more, and what was said of its configuration goes."""
@@ -135,9 +143,15 @@ class Content:
 
     def _log_config(self, message: dict[str, Any]) -> None:
         under = message["under"]
-        values = masked({**self._config.get(under, {}), **message["values"]})
+        known = {} if under in self._guessed else self._config.get(under, {})
+        (self._guessed.add if message.get("guessed") else self._guessed.discard)(under)
+        kept = {name: value for name, value in known.items() if name not in message.get("without", ())}
+        values = masked({**kept, **message["values"]})
         if message["cut"]:
             log.warn(f"the configuration of the script is too large: not all of it is in the run's config.{under}")
+        if self._config.get(under, values) != values:  # what stands there stays otherwise: wandb-core joins the two
+            with contextlib.suppress(Exception):  # in a release that has no way to
+                attached.remove_from_config(self._run, [under])
         self._config[under] = values
         self._run.config.update({under: values}, allow_val_change=True)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from .. import environment, log
 from ..script import attached
-from . import claims, ending, opening, server
+from ..script.content import CONFIG
+from . import claims, ending, opening, server, words
 from .artifacts import Committer
 from .console import Console
 from .content import Content
@@ -96,10 +97,23 @@ class Job:
             self._content.stop()  # the job's configuration and metrics are told where its run was opened
             log.info(f"this node's machine joins {opened.run.entity}/{opened.run.project}/{opened.run.id}")
         else:
+            self._tell_words()
             self._content.begin(opened.run)
             opening.announce(opened, self._hello)
             for name in environment.Contract(os.environ).inputs:
                 self._committer.use(name)
+
+    def _tell_words(self) -> None:
+        """What the command line says by itself comes before all that a parser says."""
+        if CONFIG not in environment.Contract(os.environ).skip:
+            arguments = self._hello["argv"][1:]
+            for under, values in (
+                ("args", words.key_values(arguments)),
+                ("config_file", words.config_files(arguments)),
+            ):
+                if values:
+                    said = {"what": CONFIG, "under": under, "values": values, "guessed": True, "cut": False}
+                    self._content.take_first(said)
 
     # --- what the script says and asks
 

@@ -85,6 +85,38 @@ PATCHES = (
         everywhere=True,
     ),
     Patch("argparse", ("argparse",), (), "Python 3.10 to 3.13", "configuration"),
+    Patch(
+        "absl_flags", ("absl.flags._flagvalues",), ("absl-py",), "absl-py 2.5.1, ml_collections 1.1.0", "configuration"
+    ),
+    Patch(
+        "click",
+        ("click.core", "typer._click.core"),
+        ("click", "typer"),
+        "click 8.1.8 to 8.5.1, typer 0.29.2",
+        "configuration",
+    ),
+    Patch("configargparse", ("configargparse",), ("ConfigArgParse",), "ConfigArgParse 1.9.0", "configuration"),
+    Patch("docopt", ("docopt",), ("docopt",), "docopt 0.6.2", "configuration"),
+    Patch("fire", ("fire.core",), ("fire",), "fire 0.7.1", "configuration"),
+    Patch(
+        "hf_argparser",
+        ("transformers.hf_argparser",),
+        ("transformers",),
+        "transformers 5.0.0",
+        "configuration from files",
+    ),
+    Patch("hydra", ("hydra._internal.callbacks",), ("hydra-core",), "hydra-core 1.3.8", "configuration, overrides"),
+    Patch("jsonargparse", ("jsonargparse",), ("jsonargparse",), "jsonargparse 4.53.0", "configuration"),
+    Patch("omegaconf", ("omegaconf.omegaconf",), ("omegaconf",), "omegaconf 2.3.1", "configuration"),
+    Patch(
+        "pydantic_settings",
+        ("pydantic_settings.main",),
+        ("pydantic-settings",),
+        "pydantic-settings 2.16.3",
+        "configuration",
+    ),
+    Patch("simple_parsing", ("simple_parsing.parsing",), ("simple-parsing",), "simple-parsing 0.1.9", "configuration"),
+    Patch("tyro", ("tyro._cli",), ("tyro",), "tyro 1.0.17", "configuration"),
 )
 
 # What is skipped by the name of its kind, whichever library it comes from (script/content.py).

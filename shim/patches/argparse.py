@@ -2,7 +2,7 @@
 
 Each parser that was given the command line counts, what comes later wins: a program may look at a part of it first, or
 hand what one parser did not know to the next (`parse_known_args`). Parsers of sub-commands are called by the one above
-them, whose result has theirs.
+them, whose result has theirs. Libraries that stand on argparse and make more of its result have patches of their own.
 
 Remove when: never.
 """
@@ -10,48 +10,37 @@ Remove when: never.
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from ..script import content
-from . import wrapping
+from . import parsed, wrapping
 
 MODULE = "argparse"
 
-# How many calls are under way, one in the other.
-_depth = 0
+# Packages whose own calls of argparse are left to their patches.
+_OTHERS = frozenset(("configargparse", "hydra", "jsonargparse", "pydantic_settings", "simple_parsing", "tyro"))
 
 
 def apply(module: ModuleType) -> None:
     """Watch `ArgumentParser.parse_known_args`, which all other ways to parse call."""
-    parser: Any = module.ArgumentParser
-    original = parser.parse_known_args
-    if hasattr(original, "_is_of_wandb_shim"):
-        return
-
-    def parse_known_args(self: Any, args: Any = None, namespace: Any = None) -> Any:
-        global _depth
-        _depth += 1
-        try:
-            result = original(self, args, namespace)
-        finally:
-            _depth -= 1
-        if not _depth:
-            wrapping.quietly(_tell, result, args, title="the program's arguments")
-        return result
-
-    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(parse_known_args, name, getattr(original, name))
-    parse_known_args.__wrapped__ = original  # type: ignore[attr-defined]
-    parse_known_args._is_of_wandb_shim = True  # type: ignore[attr-defined]
-    parser.parse_known_args = parse_known_args
+    title = parsed.TITLE.format("argparse")
+    wrapping.required(module.ArgumentParser, "parse_known_args", _tell, title=title, outermost=True)
 
 
-def _tell(result: tuple[Any, Any], args: Any) -> None:
-    if is_of_the_command_line(args):
+def _tell(result: tuple[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    words = wrapping.argument(args, kwargs, 1, "args")
+    if parsed.is_of_the_command_line(words) and _caller().partition(".")[0] not in _OTHERS:
         content.config(vars(result[0]))
 
 
-def is_of_the_command_line(words: Any) -> bool:
-    """Whether a parser that was given these words was given the program's: all of them, or some that are left."""
-    return words is None or ((bool(words) or len(sys.argv) < 2) and all(word in sys.argv[1:] for word in words))
+def _caller() -> str:
+    """The module that has called argparse."""
+    frame: FrameType | None = sys._getframe()
+    ours = __name__.partition(".")[0]
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name != MODULE and name.partition(".")[0] != ours:
+            return name
+        frame = frame.f_back
+    return ""

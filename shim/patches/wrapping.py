@@ -16,33 +16,57 @@ from ..script import content
 Watcher = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
 
 
-def after(owner: Any, name: str, then: Watcher, *, title: str) -> bool:
+def after(owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False) -> bool:
     """Have `then(result, args, kwargs)` called after each call of `owner.name` that has not raised.
 
     Args:
         owner: A class or a module.
-        name: Of a function in it that is no class method or static method; of a method `args` begin with its object.
+        name: Of a function in it that is no class method; of a method `args` begin with its object.
         then: What is called.
         title: What is lost where it fails, for the one line that says so.
+        outermost: Whether calls that the function makes of itself are left out.
 
     Returns:
         Whether there is such a function; it is wrapped once.
     """
-    original = vars(owner).get(name)
+    found = vars(owner).get(name)
+    original = found.__func__ if isinstance(found, staticmethod) else found
     if not callable(original):
         return False
     if hasattr(original, "_is_of_wandb_shim"):
         return True
+    depth = 0
 
     @functools.wraps(original)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        quietly(then, result, args, kwargs, title=title)
+        nonlocal depth
+        depth += 1
+        try:
+            result = original(*args, **kwargs)
+        finally:
+            depth -= 1
+        if not (depth and outermost):
+            quietly(then, result, args, kwargs, title=title)
         return result
 
     watched._is_of_wandb_shim = True  # type: ignore[attr-defined]
-    setattr(owner, name, watched)
+    setattr(owner, name, staticmethod(watched) if isinstance(found, staticmethod) else watched)
     return True
+
+
+def required(owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False) -> None:
+    """The same of a function that must be there.
+
+    Raises:
+        AttributeError: it is not: a release of another shape.
+    """
+    if not after(owner, name, then, title=title, outermost=outermost):
+        raise AttributeError(f"there is no {owner.__name__}.{name}")
+
+
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], at: int, name: str) -> Any:
+    """What a function was given at a place, or by a name; None where it was given neither."""
+    return args[at] if len(args) > at else kwargs.get(name)
 
 
 def quietly(call: Callable[..., object], *args: Any, title: str) -> None:

@@ -25,17 +25,20 @@ _FUNCTIONS = ("function", "method", "builtin_function_or_method", "cython_functi
 _failed: "set[str]" = set()
 
 
-def config(values: "Mapping[str, Any]", *, under: str = "args") -> None:
+def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ()) -> None:
     """The program's configuration is known, or known better.
 
     Args:
-        values: By name; names that were told before are replaced, others stay.
+        values: A mapping, or an object of fields; names that were told before are replaced, others stay.
         under: Key of the run's config that they stand below.
+        without: Names that were told before, and are none any more.
     """
     way = _way(CONFIG)
     if way is not None:
         budget = Budget()
-        said = {"values": budget.plain(values), "under": under, "cut": budget.cut}
+        found = budget.plain(values)
+        values = found if isinstance(found, dict) else {"value": found}
+        said = {"values": values, "without": list(without), "under": under, "cut": budget.cut}
         way.tell({"tell": "content", "what": CONFIG, **said})
 
 
@@ -131,7 +134,7 @@ class Budget:
 
     def _mapping(self, value: "Mapping[str, Any]", depth: int) -> "dict[str, Any]":
         found: dict[str, Any] = {}
-        for name in value:
+        for name in value.keys():  # noqa: SIM118 - what has no more than `dict` asks for
             if not self._has_left():
                 break
             try:
@@ -193,7 +196,7 @@ def as_text(value: "Any") -> str:
         return str(os.fspath(value))
     if isinstance(value, type) or kind.__name__ in _FUNCTIONS:
         return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(kind, "fileno") or kind.__name__ == "LazyFile":  # argparse.FileType, click.File
+    if hasattr(kind, "fileno") or kind.__name__.endswith("LazyFile"):  # argparse.FileType, click.File
         return str(getattr(value, "name", kind.__qualname__))
     if hasattr(kind, "shape") and hasattr(kind, "dtype"):  # neither moved from its device nor printed
         return f"{kind.__qualname__}{tuple(value.shape)}"
@@ -237,5 +240,5 @@ def _skipped() -> "list[str]":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any

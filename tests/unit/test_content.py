@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from shim.companion.content import MASK, is_secret, masked
-from shim.patches.argparse import is_of_the_command_line
+from shim.patches.parsed import is_of_the_command_line
 from shim.script.content import KEYS_MAX, TEXT_MAX, Budget
 
 

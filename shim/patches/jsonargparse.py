@@ -1,0 +1,26 @@
+"""What jsonargparse has parsed, as do its `CLI`, `auto_cli` and Lightning's LightningCLI: nested, files merged in.
+
+All come to `ArgumentParser.parse_args`, which is called anew for sub-commands and for the arguments of classes
+(jsonargparse/_core.py 4.53).
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from ..script import content
+from . import parsed, wrapping
+
+
+def apply(module: ModuleType) -> None:
+    """Watch the outermost parsing."""
+    title = parsed.TITLE.format("jsonargparse")
+    wrapping.required(module.ArgumentParser, "parse_args", _tell, title=title, outermost=True)
+
+
+def _tell(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if parsed.is_of_the_command_line(wrapping.argument(args, kwargs, 1, "args")):
+        content.config(result.as_dict())

@@ -1,0 +1,18 @@
+"""What simple-parsing has parsed, as the dataclasses that it makes of argparse's flat names.
+
+`ArgumentParser.parse_known_args` of its own makes them after argparse's (simple_parsing/parsing.py 0.1.9).
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from . import configargparse, parsed, wrapping
+
+
+def apply(module: ModuleType) -> None:
+    """Watch what all ways to parse come to."""
+    title = parsed.TITLE.format("simple-parsing")
+    wrapping.required(module.ArgumentParser, "parse_known_args", configargparse.tell, title=title, outermost=True)
