@@ -37,6 +37,7 @@ OWNER = "WANDB_SHIM_OWNER"
 SKIP = "WANDB_SHIM_SKIP"
 INPUTS = "WANDB_SHIM_INPUTS"
 TENSORBOARD = "WANDB_SHIM_TENSORBOARD"
+CODE = "WANDB_SHIM_CODE"
 NODES = "WANDB_SHIM_NODES"
 TRAINS = "WANDB_SHIM_TRAINS"
 TOOLS = "WANDB_SHIM_TOOLS"
@@ -71,6 +72,7 @@ OWN_VARIABLES = {
     SKIP: ("patches to leave out", "names, comma separated", ""),
     INPUTS: ("artifacts that the run consumes", "names, comma separated", ""),
     TENSORBOARD: ("TensorBoard scalars into the run", "on | off", "off"),
+    CODE: ("the script's source and the uncommitted changes into the run", "on | off", "off"),
     NODES: ("one process a node joins the run", "on | off", "off"),
     LOG: ("what the shim says on stderr", "warn | info | debug", "warn"),
 }
@@ -79,6 +81,7 @@ _CHOICES = {
     SWITCH: ("on", "off"),
     INIT: ("auto", "defer", "always", "off"),
     TENSORBOARD: ("on", "off"),
+    CODE: ("on", "off"),
     NODES: ("on", "off"),
     LOG: ("warn", "info", "debug"),
 }
@@ -92,7 +95,7 @@ class Contract:
     """
 
     __slots__ = (
-        *("init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch", "tensorboard"),
+        *("code", "init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch", "tensorboard"),
         *("tools", "trains"),
     )
 
@@ -106,6 +109,7 @@ class Contract:
         self.tools = comma_separated(environ.get(TOOLS, ""))
         self.inputs = comma_separated(environ.get(INPUTS, ""))
         self.tensorboard = _choice(environ, TENSORBOARD, problems) == "on"
+        self.code = _choice(environ, CODE, problems) == "on"
         self.nodes = _choice(environ, NODES, problems) == "on"
         self.log = _choice(environ, LOG, problems)
         self.problems = tuple(problems)

@@ -176,6 +176,8 @@ def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
     key, outlook = _outlook(wandb)
     identity, claim = _identity(wandb, hello)
     common = {"x_stats_pid": hello["pid"], **identity}
+    if environment.Contract(os.environ).code:
+        common["save_code"] = True
     if outlook.online:
         try:
             settings = {**common, **({"api_key": key} if key else {}), **_shared(wandb, hello)}

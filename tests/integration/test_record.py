@@ -168,6 +168,18 @@ def test_the_code_is_saved_where_the_environment_asks_for_it(job: Job) -> None:
     assert "code/train.py" in ours["files"]
 
 
+def test_the_code_is_saved_where_the_job_asks_for_it(job: Job) -> None:
+    in_a_repository(job)
+    job.write("train.py", "# the first line\n" + SCRIPT)
+    job.run(python_of("wandb-3.12"), "train.py", environ={"WANDB_SHIM_CODE": "on"})
+    job.write("train.py", OPENING + "the first line\n" + SCRIPT)
+    job.run(python_of("wandb-3.12"), "train.py", environ={"WANDB_SAVE_CODE": "true"}, shim=False)
+    ours, native = job.server.runs
+    assert sorted(ours.files) == sorted(native.files)
+    assert ours.files["diff.patch"] == native.files["diff.patch"]
+    assert ours.files["code/train.py"].endswith(SCRIPT.encode())
+
+
 @pytest.mark.parametrize("environment", ["wandb-3.12", "wandb-0.19.11"])
 def test_the_environment_names_the_run(job: Job, environment: str) -> None:
     described = {

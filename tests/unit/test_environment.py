@@ -37,6 +37,7 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("WANDB_SHIM_INPUTS", "data:v0,team/proj/base:latest", "inputs", ("data:v0", "team/proj/base:latest")),
         ("WANDB_SHIM_TENSORBOARD", "on", "tensorboard", True),
         ("WANDB_SHIM_NODES", "on", "nodes", True),
+        ("WANDB_SHIM_CODE", "on", "code", True),
         ("WANDB_SHIM_LOG", "debug", "log", "debug"),
     ],
 )
@@ -56,6 +57,7 @@ def test_a_value_is_read(name: str, value: str, attribute: str, expected: object
         ("WANDB_SHIM_OWNER", "²"),
         ("WANDB_SHIM_TENSORBOARD", "1"),
         ("WANDB_SHIM_NODES", "2"),
+        ("WANDB_SHIM_CODE", "all"),
         ("WANDB_SHIM_LOG", "loud"),
     ],
 )
