@@ -9,7 +9,7 @@ from tests.jobs import PROJECT
 from tests.wandb_server import Run
 
 # Figures, and names, that are another each time.
-VARYING = ("_timestamp", "_runtime", "runtime", "per_second", "_wandb", "epoch_time", "artifact_path")
+VARYING = ("_timestamp", "_runtime", "runtime", "per_second", "_wandb", "epoch_time", "artifact_path", "throughput")
 
 FIELDS = ("display_name", "notes", "group", "job_type", "tags", "program", "state", "exit_code")
 

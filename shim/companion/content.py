@@ -17,6 +17,7 @@ from typing import Any
 from .. import log
 from ..script import attached
 from ..script.content import CONFIG, METRICS
+from . import throughput
 
 
 def _set_of(words: str) -> frozenset[str]:
@@ -68,6 +69,7 @@ class Content:
         self._guessed: set[str] = set()
         self._changed = threading.Condition()
         self._busy = self._over = False
+        self._throughput = throughput.Throughput()
         self.has_rows = False
 
     def begin(self, run: Any) -> None:
@@ -115,6 +117,7 @@ class Content:
                 self._changed.notify_all()
                 if self._run is not None:
                     self._changed.wait_for(lambda: not self._told and not self._busy, _END_BOUND)
+                    self._log_throughput()
                 self._over = True
 
     def _work(self) -> None:
@@ -139,7 +142,14 @@ class Content:
             self._run.summary.update(message["summary"])
         else:
             self.has_rows = True
+            self._throughput.note(message["values"], message["time"])
             self._run.log({**message["values"], "_timestamp": message["time"]}, step=message["step"])
+
+    def _log_throughput(self) -> None:
+        figures = self._throughput.figures()
+        with contextlib.suppress(Exception):  # an extra
+            if figures and self._run.summary.get(throughput.KEY) is None:
+                self._run.summary[throughput.KEY] = figures
 
     def _log_config(self, message: dict[str, Any]) -> None:
         under = message["under"]

@@ -147,6 +147,7 @@ def remove_from_config(run: Any, names: Iterable[str]) -> None:
     record = wandb_internal_pb2.ConfigRecord()
     for name in names:
         record.remove.add().key = name
+        run.config._items.pop(name, None)
     _interface(run)._publish_config(record)
     flush(run)
 

@@ -130,3 +130,22 @@ def test_it_is_left_out_by_name_and_by_kind(job: Job, python: Path, skipped: str
     done = job.run(python, "train.py", environ={"WANDB_SHIM_SKIP": skipped})
     assert args_of(job) is None
     assert "WANDB_SHIM_SKIP" not in done.stderr
+
+
+STEPS = """\
+import importlib, time
+content = importlib.import_module("_wandb_shim.script.content")
+for step in (10, 20):
+    content.metrics({"train/global_step": step, "loss": 1 / step})
+    time.sleep(0.05)
+"""
+
+
+def test_rows_that_name_their_step_give_the_throughput(job: Job, python: Path) -> None:
+    job.write("train.py", STEPS)
+    job.run(python, "train.py")
+    run = job.server.run()
+    assert [row["train/global_step"] for row in run.history] == [10, 20]
+    figures = run.summary["throughput"]
+    assert 0 < figures["steps_per_second"] < 200
+    assert figures["seconds_per_step"] == pytest.approx(1 / figures["steps_per_second"])

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from shim.companion.content import MASK, is_secret, masked
+from shim.companion.throughput import Throughput
+from shim.companion.words import config_files, key_values
 from shim.patches.parsed import is_of_the_command_line
 from shim.script.content import KEYS_MAX, TEXT_MAX, Budget
 
@@ -213,3 +215,101 @@ def test_words_are_of_the_command_line_or_not(
 def test_no_secret_of_this_process_is_in_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "SOME_API_KEY", "0123456789")
     assert masked({"a": "x0123456789"}) == {"a": f"x{MASK}"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a.yaml"], {"a": 1}),
+        (["--config=a.yml"], {"a": 1}),
+        (["--config", "a.json", "--lr", "1"], {"a": 1}),
+        (["a.yaml", "--more", "deep/a.toml"], {"a.yaml": {"a": 1}, "deep/a.toml": {"b": {"c": 1}}}),
+        (["--api-key-file", "a.yaml"], {}),
+        (["--credentials=a.json"], {}),
+        (["service_account.json", "token.json"], {}),
+        (["large.json", "fifo.yaml", "directory.yaml", "none.yaml", "list.json", "wrong.json", "bytes.yaml"], {}),
+        (["objects.yaml", "deep.yaml", "deep.json"], {}),
+    ],
+)
+def test_files_that_the_command_line_names_are_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "directory.yaml").mkdir()
+    os.mkfifo("fifo.yaml")
+    for name, text in {
+        **dict.fromkeys(("a.yaml", "a.yml"), "a: 1\n"),
+        **dict.fromkeys(("a.json", "service_account.json", "token.json"), '{"a": 1}'),
+        "deep/a.toml": "[b]\nc = 1\n",
+        "large.json": json.dumps({"a": "x" * 70_000}),
+        "list.json": "[1]",
+        "wrong.json": "{",
+        "objects.yaml": "a: !!python/object/apply:os.mkdir [made]\n",
+        "deep.yaml": "[" * 30_000,
+        "deep.json": "[" * 30_000,
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bytes.yaml").write_bytes(b"a: \xff\n")
+    if sys.version_info >= (3, 11) or "toml" not in "".join(words):
+        assert config_files(words) == expected
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_anchor_that_stands_for_more_than_memory_holds_is_cut(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 18))]
+    (tmp_path / "a.yaml").write_text("\n".join(lines))
+    assert len(json.dumps(config_files(["a.yaml"]))) < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("--lr=0.5", {"lr": 0.5}),
+        ("lr=1e-3", {"lr": 0.001}),
+        ("--batch-size=8", {"batch-size": 8}),
+        ("model.sizes=[1, 2]", {"model.sizes": [1, 2]}),
+        ("name=x=y", {"name": "x=y"}),
+        ("flag=", {"flag": ""}),
+        ("compile=False", {"compile": False}),
+        ("--lr", {}),
+        ("s3://bucket/?a=b", {}),
+        ("deep=" + "(" * 5000, {"deep": "(" * 5000}),
+    ],
+)
+def test_words_of_keys_and_values_are_read(word: str, expected: object) -> None:
+    assert key_values([word, "other"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "steps_per_second"),
+    [
+        ([], None),
+        ([({"loss": 1}, 0.0)], None),
+        ([({"global_step": 1}, 0.0)], None),
+        ([({"train/global_step": 10}, 5.0), ({"loss": 1}, 6.0), ({"train/global_step": 30}, 15.0)], 2.0),
+        (
+            [
+                ({"global_step": 0}, 0.0),
+                ({"global_step": 8}, 4.0),
+                ({"global_step": 8}, 9.0),
+                ({"global_step": 2}, 9.0),
+            ],
+            2.0,
+        ),
+        ([({"global_step": 1}, 1.0), ({"global_step": 2}, 1.0)], None),
+    ],
+)
+def test_throughput_is_that_of_the_whole_run(
+    rows: list[tuple[dict[str, float], float]], steps_per_second: float | None
+) -> None:
+    throughput = Throughput()
+    for row, seconds in rows:
+        throughput.note(row, seconds)
+    expected = (
+        {"steps_per_second": steps_per_second, "seconds_per_step": 1 / steps_per_second} if steps_per_second else {}
+    )
+    assert throughput.figures() == expected
