@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.breaks import checkpoints, core, image, launcher
+from tests.breaks import checkpoints, content, core, image, launcher
 from tests.breaks.row import Break
 
-BREAKS: tuple[Break, ...] = (*core.BREAKS, *checkpoints.BREAKS, *image.BREAKS, *launcher.BREAKS)
+BREAKS: tuple[Break, ...] = (*core.BREAKS, *content.BREAKS, *checkpoints.BREAKS, *image.BREAKS, *launcher.BREAKS)

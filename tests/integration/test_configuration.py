@@ -171,7 +171,23 @@ def test_what_a_parser_has_parsed_is_the_configuration(job: Job, name: str) -> N
     check(job, python_of("parsers"), name, ROWS[name])
 
 
-FRAMEWORKS: dict[str, Row] = {}
+FRAMEWORKS: dict[str, Row] = {
+    "hf-argparser": Row(
+        "--size 7 --learning_rate 0.5 --hub_token abc",
+        {"size": 7, "name": "m", "learning_rate": 0.5, "hub_token": "********"},
+    ),
+    "hf-argparser-files": Row(
+        "run.json more.yaml",
+        {"size": 7, "name": "m", "learning_rate": 0.5, "hub_token": "********"},
+        besides={
+            "config_file": {
+                "run.json": {"size": 3, "hub_token": "********"},
+                "more.yaml": {"size": 7, "learning_rate": 0.5},
+            }
+        },
+        files={"run.json": '{"size": 3, "hub_token": "abc"}', "more.yaml": "size: 7\nlearning_rate: 0.5\n"},
+    ),
+}
 
 
 @pytest.mark.matrix

@@ -23,6 +23,10 @@ from shim.patches.parsed import is_of_the_command_line
 from shim.script.content import KEYS_MAX, TEXT_MAX, Budget
 
 
+class TouchedError(BaseException):
+    """Not one that `except Exception` hides."""
+
+
 class Colour(enum.Enum):
     RED = 1
     BLUE = "azure"
@@ -36,7 +40,7 @@ class Optimizer:
 
     @property
     def state(self) -> object:
-        raise AssertionError("a property was asked")
+        raise TouchedError("a property was asked")
 
 
 @dataclasses.dataclass
@@ -49,7 +53,7 @@ class Lazy:
     """What opens at the first look."""
 
     def __getattr__(self, name: str) -> object:
-        raise AssertionError(f"{name} was asked for")
+        raise TouchedError(f"{name} was asked for")
 
     def __str__(self) -> str:
         return "lazy"
@@ -72,7 +76,7 @@ class Tensor:
     dtype = "float32"
 
     def __str__(self) -> str:
-        raise AssertionError("moved to the CPU")
+        raise TouchedError("moved to the CPU")
 
 
 PLAIN: dict[str, tuple[Any, object]] = {
@@ -254,6 +258,19 @@ def test_files_that_the_command_line_names_are_read(
     if sys.version_info >= (3, 11) or "toml" not in "".join(words):
         assert config_files(words) == expected
     assert not (tmp_path / "made").exists()
+
+
+def test_a_pipe_that_the_command_line_names_is_not_opened(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo.yaml")
+
+    def touched(*words: object) -> int:
+        raise TouchedError(words)
+
+    monkeypatch.setattr(os, "open", touched)
+    assert config_files(["fifo.yaml"]) == {}
 
 
 def test_an_anchor_that_stands_for_more_than_memory_holds_is_cut(
