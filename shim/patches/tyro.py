@@ -15,8 +15,8 @@ from typing import Any
 from ..script import content
 from . import parsed, wrapping
 
-# Where tyro puts what is no dataclass, to have a field for it (tyro/_calling.py, DummyWrapper).
-_WRAPPED = "__tyro_dummy_inner__"
+# The field that tyro gives to what is no dataclass: `__tyro_dummy_inner__`, up to 0.9 `__tyro_dummy_field__`.
+_WRAPPED = "__tyro_dummy_"
 
 # The last call that was put together.
 _call: Any = None
@@ -44,4 +44,6 @@ def _tell(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         values: Any = parsed.bound(call.func, call.args, call.keywords)
     else:
         values = call()  # it gives what is there already
-    content.config(values.get(_WRAPPED, values) if isinstance(values, dict) else values)
+    if isinstance(values, dict) and len(values) == 1 and next(iter(values)).startswith(_WRAPPED):
+        (values,) = values.values()
+    content.config(values)
