@@ -76,16 +76,20 @@ def _parser() -> argparse.ArgumentParser:
 def _install(options: argparse.Namespace) -> int:
     if options.home_only:
         home = (options.home or install.BASE_HOME).absolute()
-        install.install([], home)
+        install.install([], home, compiled_by=_all_pythons())
         print(f"shim: {home}; to use it: PYTHONPATH={home}")
         return 0
-    pythons = [*(options.python or ()), *(interpreters.find() if options.all else ())]
+    pythons = [*(options.python or ()), *(_all_pythons() if options.all else ())]
     home, doors = install.install(pythons or [sys.executable], options.home)
     print(f"shim: {home}")
     for door in doors:
         kept = f" (the sitecustomize that was there still runs: {door.displaced})" if door.displaced else ""
         print(f"door: {door.files[0]} for {door.python}{kept}")
     return 0
+
+
+def _all_pythons() -> list[str]:
+    return interpreters.find([sys.executable, *interpreters.candidates(os.environ)])
 
 
 def _uninstall(options: argparse.Namespace) -> int:

@@ -74,12 +74,18 @@ def _contents() -> Finding:
     if home is None:
         return Finding("home", True, "none to look at")
     own = Path(__file__).resolve().parent
+    hint = "run `shim install` again" if _is_baked(home) else f"`shim install --home-only` where {home} comes from"
     wrong = [name for name in sorted(_sources(own)) if not _is_whole(Path(home, name))]
     if wrong:
-        return Finding("home", False, f"{home} is damaged: {', '.join(wrong)}", "run `shim install` again")
+        return Finding("home", False, f"{home} is damaged: {', '.join(wrong)}", hint)
     if any(Path(home, name).read_bytes() != (own / name).read_bytes() for name in _sources(own)):
-        return Finding("home", False, f"{home} is of another version than {own}", "run `shim install` again")
+        return Finding("home", False, f"{home} is of another version than {own}", hint)
     return Finding("home", True, f"{home} is whole")
+
+
+def _is_baked(home: str) -> bool:
+    """Whether `shim install` has opened doors to it here; else it is a mount, or a copy, in PYTHONPATH."""
+    return Path(home).with_name("doors.json").exists()
 
 
 def _sources(package: Path) -> list[str]:
@@ -104,8 +110,16 @@ def _doors() -> Finding:
 
 def _bytecode() -> Finding:
     home = _home()
-    ok = home is None or os.path.exists(cache_from_source(f"{home}/bootstrap.py"))
-    return Finding("bytecode", ok, "compiled" if ok else "missing: each start costs more", "run `shim install` again")
+    if home is None or os.path.exists(cache_from_source(f"{home}/bootstrap.py")):
+        return Finding("bytecode", True, "compiled")
+    if _is_baked(home):
+        return Finding("bytecode", False, "missing: each start costs more", "run `shim install` again")
+    # A mount is made on another machine, which need not have this Python, and often cannot be written here.
+    return Finding(
+        "bytecode",
+        True,
+        f"none for Python {sys.version_info[0]}.{sys.version_info[1]} in this mount: each start costs more",
+    )
 
 
 def _wandb() -> Finding:

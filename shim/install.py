@@ -5,16 +5,18 @@ virtual environment made from it, before or after, and also `-E`, `-I` and an em
 environment gets doors of its own (`.pth`, and `.start` for Python 3.15: PEP 829), and its base is never touched.
 The shim itself lies in one home that all doors name.
 
-Every file that is written is listed in `<home>/doors.json`; what was in the way is kept and put back.
+Every file and directory that is made is listed in `<home>/doors.json`; what was in the way is kept and put back.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,12 +60,13 @@ def default_home(interpreters: list[Interpreter]) -> Path:
     return BASE_HOME
 
 
-def install(pythons: list[str], home: Path | None = None) -> tuple[Path, list[Door]]:
+def install(pythons: list[str], home: Path | None = None, compiled_by: Sequence[str] = ()) -> tuple[Path, list[Door]]:
     """Put the shim into its home and a door into each interpreter; doing it again changes nothing.
 
     Args:
-        pythons: Executables; at least one.
+        pythons: Executables.
         home: Where the shim is to lie; see `default_home`.
+        compiled_by: Interpreters without a door whose bytecode the home is to have, as far as they can make it.
 
     Returns:
         The home and the doors of these interpreters.
@@ -74,18 +77,22 @@ def install(pythons: list[str], home: Path | None = None) -> tuple[Path, list[Do
     interpreters = [describe(python) for python in pythons]
     home = (home or default_home(interpreters)).absolute()
     try:
+        made = [str(place) for place in home.parents if not place.exists()]
         write_home(home)
-        doors = _read_doors(home)
+        doors, made = doors_at(home), _read(home).get("made", made)
         fresh = []
         for interpreter in interpreters:
             door = _open_door(interpreter, home)
             fresh.append(door)
             doors = [known for known in doors if known.files != door.files] + [door]
-            _write_doors(home, doors)  # at once: if the next one fails, this one can be closed
+            _write_doors(home, doors, made)  # at once: if the next one fails, this one can be closed
     except OSError as error:
         raise InstallError(f"{error.filename} cannot be written: {error.strerror}; name another --home?") from error
     for interpreter, door in zip(interpreters, fresh, strict=True):
-        _compile(interpreter, home, door)
+        if _compile(interpreter.executable, home, door.files):
+            raise InstallError(f"{interpreter.executable} cannot compile {home}")
+    for python in compiled_by:
+        _compile(python, home)
     return home, fresh
 
 
@@ -97,7 +104,7 @@ def uninstall(home: Path) -> list[Door]:
     """
     if not (home / "doors.json").exists():
         raise InstallError(f"no shim is installed at {home}: doors.json is missing; name its --home")
-    doors = _read_doors(home)
+    doors, made = doors_at(home), _read(home).get("made", [])
     try:
         for door in doors:
             for file in map(Path, door.files):
@@ -105,6 +112,7 @@ def uninstall(home: Path) -> list[Door]:
             if door.displaced:
                 _move(Path(door.displaced), Path(door.displaced).with_name("sitecustomize.py"))
         shutil.rmtree(home)
+        _remove_empty(made)
     except OSError as error:
         raise InstallError(f"{error.filename} cannot be removed: {error.strerror}") from error
     return doors
@@ -112,7 +120,7 @@ def uninstall(home: Path) -> list[Door]:
 
 def doors_at(home: Path) -> list[Door]:
     """The doors that lead to `home`; none when nothing is installed there."""
-    return _read_doors(home)
+    return [Door(**door) for door in _read(home).get("doors", ())]
 
 
 def write_home(home: Path) -> None:
@@ -205,30 +213,29 @@ def _refuse_other_home(file: Path, home: Path) -> None:
         raise InstallError(f"{file} already leads to another home, {other}; uninstall that one first")
 
 
-def _compile(interpreter: Interpreter, home: Path, door: Door) -> None:
+def _compile(python: str, home: Path, files: Sequence[str] = ()) -> int:
     """Without bytecode each start costs ten times as much, and a read-only image never makes any."""
-    modules = [file for file in door.files if file.endswith(".py")]
-    command = [
-        interpreter.executable,
-        "-I",
-        "-c",
-        _COMPILE,
-        str(home / "sitecustomize.py"),
-        str(home / "shim"),
-    ]
-    subprocess.run([*command, *modules], check=True, env=quiet_environment())
+    modules = [file for file in files if file.endswith(".py")]
+    places = [place for place in (home / "sitecustomize.py", home / "shim", home / "vendor") if place.exists()]
+    command = [python, "-I", "-c", _COMPILE, *map(str, places), *modules]
+    return subprocess.run(command, check=False, env=quiet_environment()).returncode
 
 
-def _read_doors(home: Path) -> list[Door]:
+def _read(home: Path) -> dict[str, Any]:
+    """What doors.json says: the doors, and the directories above the home that it was made with."""
     file = home / "doors.json"
-    if not file.exists():
-        return []
-    return [Door(**door) for door in json.loads(file.read_text(encoding="utf-8"))]
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def _write_doors(home: Path, doors: list[Door]) -> None:
-    text = json.dumps([asdict(door) for door in doors], indent=2)
+def _write_doors(home: Path, doors: list[Door], made: list[str]) -> None:
+    text = json.dumps({"doors": [asdict(door) for door in doors], "made": made}, indent=2)
     (home / "doors.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _remove_empty(directories: list[str]) -> None:
+    for directory in directories:
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            os.rmdir(directory)
 
 
 def _move(file: Path, to: Path) -> None:

@@ -5,23 +5,49 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-# Where images keep interpreters, virtual environments among them, whose base is what counts: Debian and Ubuntu, the
-# official Python images, conda (also NVIDIA's PyTorch images before 23), uv (NeMo-RL) for root and for others, pyenv.
-PLACES = (
-    "/usr/bin/python3*",
-    "/usr/local/bin/python3*",
-    "/opt/*/bin/python3*",
-    "/opt/conda/envs/*/bin/python3*",
-    "/opt/venvs/*/bin/python3*",
-    "~/.local/share/uv/python/*/bin/python3*",
-    "/home/*/.local/share/uv/python/*/bin/python3*",
-    "~/.pyenv/versions/*/bin/python3*",
-)
+# Names that conda and its kin are installed by, below each of these.
+_CONDAS = ("conda", "miniconda*", "miniforge*", "mambaforge*", "anaconda*", "micromamba", "mamba")
+_CONDA_PLACES = tuple(f"{place}/{name}" for place in ("", "/opt", "~", "/usr/local") for name in _CONDAS)
 
+# Directories of executables where images keep interpreters: patterns of `glob`, by who puts them there. `~` is the home
+# of whoever runs this and of everybody else; where a variable is not set, its pattern is left out. Virtual environments
+# are among them: their base is what counts.
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "the distribution, the official images": ("/usr/bin", "/usr/local/bin"),
+    "uv (also NeMo-RL)": (
+        *("$UV_PYTHON_INSTALL_DIR/*/bin", "$XDG_DATA_HOME/uv/python/*/bin", "~/.local/share/uv/python/*/bin"),
+        *("/opt/uv/python/*/bin", "/*/.venv/bin", "/*/venv/bin"),
+    ),
+    "conda, mamba": (
+        *("$CONDA_PREFIX/bin", "$CONDA_PREFIX/envs/*/bin", "$CONDA_PREFIX/../*/bin", "~/.conda/envs/*/bin"),
+        *("$MAMBA_ROOT_PREFIX/bin", "$MAMBA_ROOT_PREFIX/envs/*/bin"),
+        *(f"{place}{environments}/bin" for place in _CONDA_PLACES for environments in ("", "/envs/*")),
+    ),
+    "pyenv": ("$PYENV_ROOT/versions/*/bin", "~/.pyenv/versions/*/bin", "/opt/pyenv/versions/*/bin"),
+    "mise": ("$MISE_DATA_DIR/installs/python/*/bin", "~/.local/share/mise/installs/python/*/bin"),
+    "asdf": ("$ASDF_DATA_DIR/installs/python/*/bin", "~/.asdf/installs/python/*/bin"),
+    "pixi, rye, hatch": (
+        *("~/.pixi/envs/*/bin", "/*/.pixi/envs/*/bin", "~/.rye/py/*/bin", "~/.local/share/hatch/pythons/*/python/bin"),
+    ),
+    "clouds": (
+        "/databricks/python*/bin",
+        "/databricks/conda/bin",
+        "/databricks/conda/envs/*/bin",
+        "/azureml-envs/*/bin",
+    ),
+    "vendors": (
+        *("/opt/*/bin", "/opt/venvs/*/bin", "/opt/nvidia/*/bin", "/opt/bitnami/*/bin", "/opt/cray/pe/python/*/bin"),
+        *("/usr/local/*/bin", "/usr/local/lib/*/bin"),
+    ),
+}
+
+# Seconds that an interpreter may take to say who it is.
+_PATIENCE = 60
 _ASK = """
 import json, os, sys, sysconfig
 print(json.dumps({
@@ -66,9 +92,13 @@ def describe(python: str | os.PathLike[str]) -> Interpreter:
             text=True,
             check=True,
             env=quiet_environment(),
+            stdin=subprocess.DEVNULL,
+            timeout=_PATIENCE,
         )
     except OSError as error:
         raise InstallError(f"{python} cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InstallError(f"{python} is no working Python: it says nothing for {_PATIENCE} s") from error
     except subprocess.CalledProcessError as error:
         raise InstallError(f"{python} is no working Python: {' '.join(error.stderr.split())[-300:]}") from error
     try:
@@ -80,17 +110,47 @@ def describe(python: str | os.PathLike[str]) -> Interpreter:
     return found
 
 
-def find(places: Iterable[str] = PLACES) -> list[str]:
-    """Each base interpreter below `places` that is new enough, once: the executables to bake the shim into.
-
-    What is in a place and is no Python, or too old, is passed over.
+def candidates(environ: Mapping[str, str], root: str = "/") -> Iterator[str]:
+    """What may be an interpreter: first `python3` and `python` of PATH, then what is in `PLACES`.
 
     Args:
-        places: Patterns of `glob`; `~` is the home of who runs this.
+        environ: For PATH, HOME and the variables of `PLACES`.
+        root: What stands for the file system's root: paths in variables are below it, too.
+    """
+    root = root.rstrip("/")
+    on_path = [f"{root}{directory}" for directory in environ.get("PATH", "").split(os.pathsep) if directory]
+    for name in ("python3", "python"):
+        found = next((path for path in (f"{place}/{name}" for place in on_path) if os.access(path, os.X_OK)), None)
+        if found is not None:
+            yield found
+    for pattern in (pattern for patterns in PLACES.values() for pattern in patterns):
+        for place in _spelled_out(pattern, environ):
+            yield from sorted(glob.glob(f"{glob.escape(root)}{place}/python3*"))
+
+
+def _spelled_out(pattern: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """The pattern with the homes, or the variable's value, that it begins with."""
+    first, slash, rest = pattern.partition("/")
+    if first == "~":
+        homes = (glob.escape(environ.get("HOME") or os.path.expanduser("~")), "/root", "/home/*")
+        yield from (home.rstrip("/") + slash + rest for home in dict.fromkeys(homes))
+    elif first.startswith("$"):
+        if environ.get(first[1:]):
+            yield glob.escape(environ[first[1:]].rstrip("/")) + slash + rest
+    else:
+        yield pattern
+
+
+def find(paths: Iterable[str]) -> list[str]:
+    """Each base interpreter among `paths` that is new enough, once: the executables to bake the shim into.
+
+    What is no Python there, or too old, is passed over; for a virtual environment its base is found.
     """
     found: dict[str, str] = {}
     seen = set()
-    for path in (path for place in places for path in sorted(glob.glob(os.path.expanduser(place)))):
+    waiting = iter(paths)
+    bases: list[str] = []
+    while (path := bases.pop(0) if bases else next(waiting, None)) is not None:
         # A virtual environment's interpreter is a link to its base's, so one question serves both.
         executable = os.path.realpath(path)
         if executable in seen or not _is_interpreter(os.path.basename(executable)) or not os.access(path, os.X_OK):
@@ -100,14 +160,17 @@ def find(places: Iterable[str] = PLACES) -> list[str]:
             interpreter = describe(executable)
         except InstallError:
             continue
-        if not interpreter.is_virtual:  # one made of copies: its base is found by itself
-            found.setdefault(interpreter.stdlib, executable)
+        if interpreter.is_virtual:  # one made of copies
+            bases += sorted(glob.glob(f"{glob.escape(interpreter.base_prefix)}/bin/python3*"))
+        else:
+            # What it says itself: what was asked may be a shell's script, as pyenv's shims are.
+            found.setdefault(interpreter.stdlib, os.path.realpath(interpreter.executable))
     return list(found.values())
 
 
 def _is_interpreter(name: str) -> bool:
-    """`python3` or `python3.12`; not `python3-config`."""
-    return name.removeprefix("python3").removeprefix(".").isdecimal() or name == "python3"
+    """`python3`, `python3.12` or `python3.13t`, which has no lock; not `python3-config`."""
+    return re.fullmatch(r"python3?(\.\d+t?)?", name) is not None
 
 
 def quiet_environment() -> dict[str, str]:

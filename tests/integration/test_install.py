@@ -41,6 +41,16 @@ def last(places_root: Path) -> places.Baked:
     return places.baked(list(interpreters.every_python())[-1], places_root)
 
 
+@pytest.fixture(scope="session")
+def mount(last: places.Baked, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home without doors, made where one more Python is on PATH."""
+    home = tmp_path_factory.mktemp("mount") / "deep" / "home"
+    path = f"{last.plain.parent}:{os.environ['PATH']}"
+    done = shim("install", "--home-only", "--home", home, environ={"PATH": path})
+    assert done.stdout == f"shim: {home}; to use it: PYTHONPATH={home}\n"
+    return home
+
+
 @pytest.fixture
 def twin(plain: Path, tmp_path: Path) -> Path:
     return places.twin(plain, tmp_path / "twin")
@@ -142,7 +152,7 @@ def test_several_interpreters_share_one_home_and_leave_it_together(plain: Path, 
     done = shim("install", "--home", home, "--python", twin, "--python", venv)
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["shim", "door", "door"]
     assert (started(twin), started(venv)) == (True, True)
-    doors = json.loads((home / "doors.json").read_text())
+    doors = json.loads((home / "doors.json").read_text())["doors"]
     assert [door["kind"] for door in doors] == ["stdlib", "venv"]
     assert all(Path(file).exists() for door in doors for file in door["files"])
     places.shim("uninstall", "--home", home)
@@ -168,17 +178,39 @@ def test_a_venv_gets_a_home_of_its_own_and_its_base_is_not_touched(plain: Path, 
     assert started(venv)
     assert listing(stdlib / "__pycache__") == base
     places.shim("uninstall", "--home", home)
-    after = listing(tmp_path / "venv")
-    after.pop(str(home.parent), None)  # a directory that other packages use as well
-    assert after == before
+    assert listing(tmp_path / "venv") == before
 
 
-def test_a_home_only_is_reached_through_pythonpath(plain: Path, tmp_path: Path) -> None:
-    home = tmp_path / "deep" / "home"
-    done = shim("install", "--home-only", "--home", home)
-    assert done.stdout == f"shim: {home}; to use it: PYTHONPATH={home}\n"
-    assert sorted(path.name for path in home.iterdir()) == ["shim", "sitecustomize.py", "vendor"]
-    assert started(plain, {"PYTHONPATH": str(home)})
+def test_a_home_only_is_reached_through_pythonpath(plain: Path, mount: Path) -> None:
+    assert {path.name for path in mount.iterdir()} == {"__pycache__", "shim", "sitecustomize.py", "vendor"}
+    assert started(plain, {"PYTHONPATH": str(mount)})
+
+
+def test_a_mount_is_compiled_and_without_it_the_doctor_has_no_impossible_remedy(
+    last: places.Baked, mount: Path, tmp_path: Path
+) -> None:
+    home, quiet = tmp_path / "home", {"PYTHONDONTWRITEBYTECODE": "1"}
+    assert "ok  bytecode  compiled\n" in shim("doctor", python=last.plain, environ={"PYTHONPATH": str(mount)}).stdout
+    shutil.copytree(mount, home, ignore=shutil.ignore_patterns("__pycache__"))
+    (home / "shim" / "owner.py").write_text("x = 1\n")
+    mounted = {**quiet, "PYTHONPATH": f"{REPOSITORY}:{home}"}
+    found = said(shim("doctor", "--json", python=last.plain, environ=mounted), 0)
+    told = {finding["name"]: finding for finding in found}
+    assert (told["bytecode"]["ok"], "none for Python" in told["bytecode"]["text"]) == (True, True)
+    assert told["home"]["hint"] == f"`shim install --home-only` where {home}/shim comes from"
+
+
+def test_uninstall_removes_the_directories_that_install_has_made(one: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    home = tmp_path / "there" / "deep" / "home"
+    for _ in range(2):
+        places.shim("install", "--home", home, "--python", one)
+    places.shim("uninstall", "--home", home)
+    assert list((tmp_path / "there").iterdir()) == []
+    places.shim("install", "--home", home, "--python", one)
+    (home.parent / "of somebody").touch()
+    places.shim("uninstall", "--home", home)
+    assert [path.name for path in (tmp_path / "there").rglob("*")] == ["deep", "of somebody"]
 
 
 def test_what_is_no_python_is_refused(one: Path, tmp_path: Path) -> None:
