@@ -1,12 +1,17 @@
 # Everything the project does, from a clone and nothing else: a virtual environment for the tools is made in .venv,
 # the environments of the tests and all that is downloaded in .cache.
 
-# The interpreter that .venv is made with: 3.10 or newer.
+# The interpreter that .venv is made with: 3.10 or newer. With `make image` it is the image's.
 PYTHON ?= python3
+OWN_PYTHON := $(if $(filter image,$(MAKECMDGOALS)),python3,$(PYTHON))
 # Tests at a time. They spend half of it waiting: for servers that hang, for processes to end, for schedulers.
 WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
 # Passed to pytest, for example: make test PYTEST="tests/unit -k process"
 PYTEST ?= tests
+
+# What docker/Dockerfile takes, where it is given.
+BUILD_ARGUMENTS = $(foreach name,$(filter-out BASE_IMAGE,$(shell sed -n 's/^ARG \([A-Z_]*\).*/\1/p' docker/Dockerfile)),\
+    $(if $(filter command% environment%,$(origin $(name))),--build-arg $(name)="$($(name))"))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,8 +48,8 @@ bench: tools $(READY)  ## Measure what the shim costs
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.benchmarks.image
 
-image: $(READY)  ## Bake the shim into an image: make image BASE_IMAGE=… IMAGE=…
-	@PYTHON=$(BIN)/python docker/image $(BASE_IMAGE) $(IMAGE)
+image: $(READY)  ## Bake the shim into an image: make image BASE_IMAGE=… IMAGE=… [PYTHON=… WHEELS=DIR INIT=1]
+	@PYTHON=$(BIN)/python docker/image "$(BASE_IMAGE)" "$(IMAGE)" $(BUILD_ARGUMENTS)
 
 lint: $(READY)  ## Only the static part: ruff, mypy --strict
 	@echo "== lint"
@@ -77,10 +82,10 @@ tools:
 # Made anew where the dependencies have changed; the stamp is written last. Dependency groups need pip 25.1.
 $(READY): pyproject.toml
 	@echo "== $(VENV)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=…")'
-	@missing=$$($(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv); \
+	@$(OWN_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=…")'
+	@missing=$$($(OWN_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv); \
 	$(call apt_install,$$missing)
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(OWN_PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install -qq --group typing
 	@touch $@

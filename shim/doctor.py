@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
-from . import __version__, environment, login, patches, preflight, ranks
+from . import __version__, environment, install, login, patches, preflight, ranks
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,17 @@ def _contents() -> Finding:
     if home is None:
         return Finding("home", True, "none to look at")
     own = Path(__file__).resolve().parent
-    hint = "run `shim install` again" if _is_baked(home) else f"`shim install --home-only` where {home} comes from"
+    hint = (
+        "run `shim install` again"
+        if install.is_open(Path(home).parent)
+        else f"`shim install --home-only` where {home} comes from"
+    )
     wrong = [name for name in sorted(_sources(own)) if not _is_whole(Path(home, name))]
     if wrong:
         return Finding("home", False, f"{home} is damaged: {', '.join(wrong)}", hint)
     if any(Path(home, name).read_bytes() != (own / name).read_bytes() for name in _sources(own)):
         return Finding("home", False, f"{home} is of another version than {own}", hint)
     return Finding("home", True, f"{home} is whole")
-
-
-def _is_baked(home: str) -> bool:
-    """Whether `shim install` has opened doors to it here; else it is a mount, or a copy, in PYTHONPATH."""
-    return Path(home).with_name("doors.json").exists()
 
 
 def _sources(package: Path) -> list[str]:
@@ -112,7 +111,7 @@ def _bytecode() -> Finding:
     home = _home()
     if home is None or os.path.exists(cache_from_source(f"{home}/bootstrap.py")):
         return Finding("bytecode", True, "compiled")
-    if _is_baked(home):
+    if install.is_open(Path(home).parent):
         return Finding("bytecode", False, "missing: each start costs more", "run `shim install` again")
     # A mount is made on another machine, which need not have this Python, and often cannot be written here.
     return Finding(

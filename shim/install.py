@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .interpreters import InstallError, Interpreter, describe, quiet_environment
+from .wrapt_source import load_wrapt
 
 SOURCE = Path(__file__).resolve().parent
 BASE_HOME = Path("/opt/wandb-shim")
@@ -135,10 +136,10 @@ def write_home(home: Path) -> None:
     _mirror(SOURCE, home / "shim", ignore)
     _copy(SOURCE / "sitecustomize.py", home / "sitecustomize.py")
     try:
-        import wrapt
+        wrapt = Path(load_wrapt().__file__ or "")
     except ImportError:
         return
-    _mirror(Path(wrapt.__file__).parent, home / "vendor" / "wrapt", ignore)
+    _mirror(wrapt.parent, home / "vendor" / "wrapt", ignore)
 
 
 def _mirror(source: Path, target: Path, ignore: Any) -> None:
@@ -219,6 +220,11 @@ def _compile(python: str, home: Path, files: Sequence[str] = ()) -> int:
     places = [place for place in (home / "sitecustomize.py", home / "shim", home / "vendor") if place.exists()]
     command = [python, "-I", "-c", _COMPILE, *map(str, places), *modules]
     return subprocess.run(command, check=False, env=quiet_environment()).returncode
+
+
+def is_open(home: Path) -> bool:
+    """Whether a door of this machine leads to `home`; else it is a mount or a copy, reached by PYTHONPATH."""
+    return any(_home_of_door(Path(file)) == home for door in doors_at(home) for file in door.files)
 
 
 def _read(home: Path) -> dict[str, Any]:
