@@ -6,18 +6,17 @@ import argparse
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
-from . import __version__, borrowed, doctor, environment, explain, init, install, interpreters
-from .companion import registry
+from . import __version__, borrowed, columns, doctor, environment, explain, init, install, interpreters, status
+from .companion import journal
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 is success, 1 a finding that a job would not be tracked, 2 wrong usage; `run` has its own."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        code: int = options.run(options)
         sys.stdout.flush()
     except interpreters.InstallError as error:
         print(f"wandb-shim: {error}", file=sys.stderr)
@@ -25,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return status
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_run)
 
-    command = commands.add_parser("status", help="say which runs are open here, and what became of their checkpoints")
+    command = commands.add_parser("status", help="say which runs are open here, and what became of checkpoints")
+    command.add_argument("directory", nargs="?", help="checkpoints: say what is saved and committed there, run or not")
+    command.add_argument("--all", action="store_true", help="also runs whose script has ended, while they are finished")
     command.add_argument("--json", action="store_true", help="for programs")
     command.set_defaults(run=_status)
 
@@ -112,12 +113,10 @@ def _explain(options: argparse.Namespace) -> int:
         print("wandb-shim: explain needs a command: python -m shim explain COMMAND", file=sys.stderr)
         return 2
     found = explain.explain(command, os.environ)
-    # One program is what programs ask for; a shell's script may have several.
-    print(
-        json.dumps(found[0] if len(found) == 1 else found, indent=2)
-        if options.json
-        else "\n".join(map(explain.said, found))
-    )
+    if options.json:  # one program is what programs ask for; a shell's script may have several
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
+    else:
+        print("\n".join(columns.wrapped(explain.said(one)) for one in found))
     return 0
 
 
@@ -131,19 +130,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    found = registry.status()
-    if options.json:
-        print(json.dumps(found, indent=2))
+    if options.directory is None:
+        found = status.open_runs(options.all)
+        print(json.dumps(found, indent=2) if options.json else status.said_of_runs(found))
         return 0
-    for one in found:
-        end = "" if one["alive"] else " (gone: its run is being finished)"
-        print(f"run {one['run'] or '(not open yet)'} {one['url']}")
-        print(f"  process {one['pid']}{end}: {' '.join(one['command'])}, for {time.time() - one['started']:.0f} s")
-        print(f"  files {one['directory'] or '-'}")
-        for row in one["checkpoints"]:
-            print(f"  {'committed' if row['state'] == 'committed' else 'outstanding':<11} {row['path']}")
-    if not found:
-        print("no run is open")
+    rows = status.checkpoints(options.directory)
+    if rows is None:
+        print(
+            f"wandb-shim: {options.directory} has no {journal.JOURNAL}: no tracked job has saved there", file=sys.stderr
+        )
+        return 1
+    print(json.dumps(rows, indent=2) if options.json else status.said_of_checkpoints(rows))
     return 0
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
-from . import __version__, environment, install, login, patches, preflight, ranks
+from . import __version__, columns, environment, install, login, patches, preflight, ranks
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
 def report(findings: Sequence[Finding]) -> str:
     """The findings for people."""
     width = max(len(finding.name) for finding in findings)
+    indent = " " * (6 + width)
     lines = []
     for finding in findings:
-        lines.append(f"{'ok ' if finding.ok else 'BAD'} {finding.name:<{width}}  {finding.text}")
+        line = f"{'ok ' if finding.ok else 'BAD'} {finding.name:<{width}}  {finding.text}"
+        lines.append(columns.wrapped(line, indent))
         if finding.hint and not finding.ok:
-            lines.append(f"    {'':<{width}}  → {finding.hint}")
+            lines.append(columns.wrapped(f"{indent}→ {finding.hint}", f"{indent}  "))
     return "\n".join(lines)
 
 

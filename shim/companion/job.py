@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import environment, log
+from .. import environment, log, ranks
 from ..script import attached
 from ..script.content import CONFIG
 from . import claims, ending, opening, server, words
@@ -156,6 +156,7 @@ class Job:
 
     def _status(self) -> dict[str, Any]:
         run = self._opened.run if self._opened is not None else None
+        rank, world_size, _, _ = ranks.find_rank(os.environ)
         where = [] if run is None else [part for part in (run.entity, run.project, run.id) if part]
         return {
             "run": "/".join(where),
@@ -164,6 +165,8 @@ class Job:
             "pid": self.script.pid,
             "alive": not self.script.wait(0),
             "started": self._started,
+            "rank": rank,
+            "world_size": world_size,
             "command": self._hello["orig_argv"],
             "checkpoints": self._committer.report(),
         }

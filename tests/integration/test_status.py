@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +26,7 @@ SAVES = """\
 import importlib, os, sys
 checkpoints = importlib.import_module("_wandb_shim.script.checkpoints")
 checkpoint = importlib.import_module("_wandb_shim.checkpoint")
-for step in (1, 2):
+for step in (1, 12):
     path = os.path.abspath(f"saves/step_{step}")
     os.makedirs(path)
     checkpoints.saved(checkpoint.Checkpoint(path, "c", step))
@@ -35,18 +38,25 @@ PLAIN = "import sys\nprint('started', flush=True)\nsys.stdin.readline()\n"
 
 def reported(job: Job, pid: int) -> dict[str, Any] | None:
     """What the command says of one process."""
-    command = [sys.executable, "-m", "shim", "status", "--json"]
+    command = [sys.executable, "-m", "shim", "status", "--json", "--all"]
     done = subprocess.run(command, cwd=install.SOURCE.parent, env={}, capture_output=True, text=True, check=True)
     assert job.environ["WANDB_API_KEY"] not in done.stdout
     return next((row for row in json.loads(done.stdout) if row["pid"] == pid), None)
 
 
-def text(pid: int) -> list[str]:
-    """The lines that a person is shown of one process's run; none before its companion can be asked."""
-    command = [sys.executable, "-m", "shim", "status"]
-    done = subprocess.run(command, cwd=install.SOURCE.parent, env={}, capture_output=True, text=True, check=True)
-    runs = done.stdout.split("\nrun ")
-    return next((run for run in runs if f"process {pid}" in run), "").splitlines()
+def status(*words: str | Path, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    """What a person is shown."""
+    command = [sys.executable, "-m", "shim", "status", *words]
+    environ = {"COLUMNS": str(columns)}
+    return subprocess.run(command, cwd=install.SOURCE.parent, env=environ, capture_output=True, text=True, check=False)
+
+
+def text(pid: int, *words: str) -> list[str]:
+    """The lines of one process's run; none before its companion can be asked."""
+    lines = status(*words).stdout.splitlines()
+    starts = [at for at, line in enumerate(lines) if not line.startswith(" ")] + [len(lines)]
+    runs = [lines[start:end] for start, end in itertools.pairwise(starts)]
+    return next((run for run in runs if any(line.startswith(f"  process {pid}: ") for line in run)), [])
 
 
 @contextmanager
@@ -87,24 +97,56 @@ def is_open(job: Job, pid: int) -> dict[str, Any] | None:
 
 def test_an_open_run_is_shown_with_its_process_until_it_ends(job: Job) -> None:
     job.write("train.py", PLAIN)
-    with started(job) as process:
+    with started(job, RANK="0", WORLD_SIZE="2") as process:
         found = until(lambda: is_open(job, process.pid))
         run = job.server.run()
         assert (found["run"], found["alive"], found["checkpoints"]) == (run.path, True, [])
         assert found["command"][-1].endswith("train.py")
         assert Path(found["directory"]).parent == job.directory / "wandb"
-        assert text(process.pid)[0].endswith(f"{run.path} {found['url']}")
+        assert (found["rank"], found["world_size"]) == (0, 2)
+        first, url, command, files = text(process.pid)
+        assert re.fullmatch(rf"{run.path}: runs for (\d+ s|\d+ min), rank 0 of 2", first)
+        assert (url, files) == (f"  {found['url']}", f"  files {found['directory']}")
+        assert command.endswith(" …")
+        assert len(command) == 80
     assert reported(job, process.pid) is None
 
 
-def test_checkpoints_are_committed_or_outstanding(job: Job) -> None:
+def test_checkpoints_are_saved_or_committed_during_the_run_and_after_it(job: Job) -> None:
     job.write("train.py", SAVES)
     job.server.set_fault(Fault("status", 500, match="^CreateArtifact$", after=1))
+    saves = job.directory / "saves"
+    wanted = [f"committed  step  1  {saves}/step_1", f"saved      step 12  {saves}/step_12"]
     with started(job) as process:
-        saves = job.directory / "saves"
-        wanted = [["committed", str(saves / "step_1")], ["outstanding", str(saves / "step_2")]]
-        until(lambda: [line.split() for line in text(process.pid)[-2:]] == wanted)
+        until(lambda: [line.strip() for line in text(process.pid)[-2:]] == wanted)
+        assert status(saves).stdout.splitlines() == wanted
+        assert status(saves / "step_1").stdout.splitlines() == wanted
         job.server.clear_faults()
+    told = json.loads(status("--json", saves).stdout)
+    assert [(row["step"], row["state"]) for row in told] == [(1, "committed"), (12, "committed")]
+    shutil.rmtree(saves / "step_1")
+    shutil.rmtree(saves / "step_12")
+    assert status(saves).stdout == "none of the checkpoints in the journal is there any more\n"
+    none = status(job.directory)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith(f"wandb-shim: {job.directory} has no .wandb-shim-checkpoints.jsonl")
+
+
+def test_a_run_that_is_being_finished_is_shown_when_asked(job: Job) -> None:
+    """Its script has ended by a signal, and the server fails: the living are what a person asks for first."""
+    job.write("train.py", PLAIN)
+    with started(job) as living, started(job) as process:
+        until(lambda: is_open(job, process.pid))
+        until(lambda: is_open(job, living.pid))
+        job.server.set_fault(Fault("status", 500, match="file_stream"))
+        process.kill()
+        until(lambda: not (reported(job, process.pid) or {"alive": False})["alive"])
+        assert text(process.pid) == []
+        assert ": its script has ended; begun " in text(process.pid, "--all")[0]
+        pids = [line.split()[1].strip(":") for line in status("--all").stdout.splitlines() if "  process " in line]
+        assert pids.index(str(living.pid)) < pids.index(str(process.pid))
+        job.server.clear_faults()
+    until(lambda: reported(job, process.pid) is None)
 
 
 @pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 9)", "os.execv('/bin/true', ['true'])"])

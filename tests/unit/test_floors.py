@@ -21,7 +21,9 @@ FLOORS: dict[str, frozenset[str]] = {
     "tools": frozenset({"basics", "script", "patches", "companion", "start", "tools"}),
 }
 START = ("sitecustomize", "bootstrap", "first_line", "main_hook", "owner", "run")
-TOOLS = ("__main__", "doctor", "explain", "wrappers", "install", "interpreters", "init", "borrowed")
+TOOLS = (
+    *("__main__", "doctor", "explain", "wrappers", "install", "interpreters", "init", "borrowed", "columns", "status"),
+)
 # Of the rooms above, what may be asked for its tables: names of patches.
 TABLES = {("companion/main.py", "patches")}
 
