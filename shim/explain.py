@@ -11,6 +11,7 @@ from typing import Any
 
 from . import bootstrap, process, tables, wrappers
 from .command_line import CommandLine, parse_command_line
+from .wrapper_table import ELSEWHERE
 
 _RANK_FIELDS = ("rank", "world_size", "local_rank", "rank_source")
 
@@ -21,7 +22,23 @@ _FLAGS = frozenset(
     {
         *("--standalone", "--no-python", "--no_python", "--run-path", "--multi_gpu", "--multi-gpu", "--use_deepspeed"),
         *("--use_fsdp", "--cpu", "--debug", "--quiet", "-q", "--no_local_rank", "--force_multi", "-v", "--verbose"),
-        *("--use-env", "--use_env", "--same_network"),
+        *(
+            "--use-env",
+            "--use_env",
+            "--same_network",
+            "--bind_cores_to_rank",
+            "--no_ssh",
+            "--no_ssh_check",
+            "--save_pid",
+        ),
+        *(
+            "--use_megatron_lm",
+            "--use_xla",
+            "--tpu",
+            "--use_mps_device",
+            "--no-local-rank",
+            "--enable-elastic-training",
+        ),
     }
 )
 
@@ -54,7 +71,9 @@ def said(one: Mapping[str, Any]) -> str:
 
 def _explained(inner: wrappers.Inner) -> dict[str, Any]:
     orig_argv = as_python(inner.words, inner.environ)
-    if orig_argv is None:
+    if os.path.basename(inner.words[0]) in ELSEWHERE:
+        told = _none(f"{inner.words[0]} starts it elsewhere: ask there, with the command that it starts")
+    elif orig_argv is None:
         told = _none(f"{inner.words[0]} is not found, or no Python program")
     else:
         decision = _decide(orig_argv, inner.environ)

@@ -68,7 +68,7 @@ def classify(
         named: The programs that WANDB_SHIM_TRAINS and WANDB_SHIM_TOOLS name.
     """
     if line.kind == "none":
-        return TOOL, f"the interpreter was only asked for {line.target}", False
+        return TOOL, f"it was only asked for {line.target}", False
     if line.inspect or line.kind == "stdin":
         return INTERACTIVE, "-i keeps a prompt" if line.inspect else "the program comes from standard input", True
     if line.kind == "command":
@@ -242,14 +242,14 @@ def _wrapped(line: CommandLine, bin_directories: "Sequence[str]", is_bin: "IsBin
             return CommandLine("module", words[0] if words else "", words[1:], line.inspect)
         if word in ("run", "--"):
             continue
-        if word in tables.HELP:
+        if word in tables.HELP or word in tables.WITHOUT_A_PROGRAM:
             return CommandLine("none", word, (), line.inspect)
         if not word.startswith("-"):
             # Of the standard library's own the script decides nothing but its arguments.
             return CommandLine("script", word, words, line.inspect)
         if word in with_value:
             words = words[1:]
-    return None
+    return CommandLine("none", name + " itself", (), line.inspect)
 
 
 def _is_console_script(line: CommandLine, bin_directories: "Sequence[str]", is_bin: "IsBin | None") -> bool:

@@ -74,12 +74,19 @@ WRAPPERS = {
     "pyinstrument": ((), ("-o", "--outfile", "-r", "--renderer", "-i", "--interval", "-p")),
     "viztracer": ((), ("-o", "--output_file", "--output_dir", "--tracer_entries", "--max_stack_depth")),
     "debugpy": ((), ("--listen", "--connect", "--configure-subProcess", "--log-to", "--adapter-access-token")),
-    "coverage": (("run",), ("--source", "--omit", "--include", "--rcfile", "--data-file", "--context")),
+    "coverage": (
+        ("run",),
+        ("--source", "--omit", "--include", "--rcfile", "--data-file", "--context", "--concurrency", "--debug"),
+    ),
+    "memory_profiler": ((), ("-o", "--precision", "--backend")),
     # The standard library's, which have no script.
     "cProfile": ((), ("-o", "--outfile", "-s", "--sort")),
     "profile": ((), ("-o", "--outfile", "-s", "--sort")),
     "trace": ((), ("-f", "--file", "-C", "--coverdir")),
 }
+
+# Options with which these look at what another process does, or has done.
+WITHOUT_A_PROGRAM = frozenset({"--pid", "--attach", "--combine", "--load-prev", "--load", "--report", "--viewer"})
 
 # Modules (run with -m, or as a file inside site-packages) and everything below them.
 MODULES = {
@@ -103,6 +110,11 @@ MODULES = {
     "lightning.fabric.cli": LAUNCHER,
     "lightning_fabric.cli": LAUNCHER,
     "paddle.distributed.launch": LAUNCHER,
+    "oneflow.distributed.launch": LAUNCHER,
+    "torch_xla.distributed.xla_dist": LAUNCHER,
+    "intel_extension_for_pytorch": LAUNCHER,
+    "sagemaker_training": LAUNCHER,
+    "guild": LAUNCHER,  # guild/op.py: Popen
     "sky": LAUNCHER,
     "swift.cli.main": LAUNCHER,
     "trl.cli": LAUNCHER,
@@ -134,9 +146,23 @@ MODULES = {
     **dict.fromkeys(("airflow", "prefect", "dagster", "luigi", "mlflow", "dvc", "supervisor", "fastapi"), TOOL),
     **dict.fromkeys(("vllm.entrypoints", "sglang.launch_server", "sglang_router", "litellm", "bentoml"), TOOL),
     **dict.fromkeys(("lmdeploy.serve", "text_generation_server", "tritonserver", "trl.scripts.vllm_serve"), TOOL),
+    **dict.fromkeys(
+        ("waitress", "daphne", "granian", "dash", "panel", "bokeh", "voila", "chainlit", "rq", "huey"), TOOL
+    ),
+    **dict.fromkeys(
+        ("huey", "dramatiq", "snakemake", "invoke", "doit", "ansible", "kfp", "optuna", "clearml_agent"), TOOL
+    ),
+    # Compilers and packers.
+    **dict.fromkeys(
+        ("mesonbuild", "ninja", "cmake", "SCons", "conans", "maturin", "cibuildwheel", "shiv", "pex"), TOOL
+    ),
+    **dict.fromkeys(
+        ("pex", "grpc_tools", "pip_audit", "pyperf", "pyperformance", "asv", "nbformat", "line_profiler"), TOOL
+    ),
     # Downloads, clouds, machines.
     **dict.fromkeys(("huggingface_hub", "transformers.commands", "datasets.commands", "spacy.cli", "nltk"), TOOL),
     **dict.fromkeys(("modelscope.cli", "kaggle", "gdown", "azure", "awscli", "gpustat", "nvitop", "psutil"), TOOL),
+    **dict.fromkeys(("yt_dlp", "gsutil", "neptune", "comet_ml", "aim", "tensorflow.python.tools"), TOOL),
     **dict.fromkeys(("wandb", "shim", "tensorboard", "trl.scripts.env", "trl.scripts.chat", "kohya_gui"), TOOL),
     "IPython": INTERACTIVE,
     "ipykernel": INTERACTIVE,
@@ -149,10 +175,11 @@ MODULES = {
     "jupyterhub": INTERACTIVE,
     "jupyter_server": INTERACTIVE,
     "papermill": INTERACTIVE,
+    **dict.fromkeys(("marimo", "ipdb", "pudb", "bpython", "ptpython"), INTERACTIVE),
     "debugpy": TRAINING,
     "debugpy.adapter": CHILD,
     "debugpy.launcher": LAUNCHER,
-    **dict.fromkeys(("coverage", "memray", "kernprof", "line_profiler", "scalene", "pyinstrument"), TRAINING),
+    **dict.fromkeys(("coverage", "memray", "kernprof", "memory_profiler", "scalene", "pyinstrument"), TRAINING),
     "viztracer": TRAINING,
     # The standard library's modules are tools, but these run somebody's program …
     "cProfile": TRAINING,
@@ -167,13 +194,18 @@ MODULES = {
 }
 
 # Names that a repository may well have for a package of its own: they stand for themselves, not for what is below them.
-EXACT = frozenset({"build", "wheel", "kaggle", "conda", "hatch", "supervisor", "notebook", "triton", "sky", "dask"})
+EXACT = frozenset(
+    {
+        *("build", "wheel", "kaggle", "conda", "hatch", "supervisor", "notebook", "triton", "sky", "dask", "dash"),
+        *("panel", "rq", "huey", "invoke", "ninja", "neptune", "aim", "guild", "doit", "optuna"),
+    }
+)
 
 # Console scripts that are tools whatever WANDB_SHIM_INIT says.
 KNOWN_TOOLS = frozenset(MODULES) | {"pip3", "ipython", "pre-commit", "huggingface-cli", "hf", "sphinx-build", "py.test"}
 
 # Of these programs, those that are console scripts, too.
-WRAPPER_SCRIPTS = frozenset(WRAPPERS) - {"cProfile", "profile", "trace"}
+WRAPPER_SCRIPTS = frozenset(WRAPPERS) - {"cProfile", "profile", "trace", "memory_profiler"}
 
 # The packages of the standard library that can be run with -m, or in part; all else there has no parts.
 STANDARD_PACKAGES = frozenset(

@@ -10,96 +10,22 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from .wrapper_table import SHELLS, TEXTS, WRAPPERS, Wrapper
 
 # Bytes of a script that are looked at.
 _MAX_SCRIPT = 64 * 1024
 
 
-@dataclass(frozen=True)
-class Wrapper:
-    """A program that runs another one.
-
-    Attributes:
-        words: Words that stand between its name and its options: `run` of `uv run`.
-        values: Options that take a value, as the next word.
-        positional: How many words of its own follow the options: the duration of `timeout`.
-        ranks: Where it starts several processes: the variables that tell the first of two which it is.
-    """
-
-    words: tuple[str, ...] = ()
-    values: frozenset[str] = frozenset()
-    positional: int = 0
-    ranks: Mapping[str, str] = field(default_factory=dict)
-
-
-def _options(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_SRUN = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0", "SLURM_LOCALID": "0"}
-_OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}
-_MPI_VALUES = _options(
-    "-n -np -c -N -H -host --host -hostfile --hostfile -machinefile --map-by --bind-to -x -mca --mca -wdir"
-)
-_SRUN_VALUES = _options(
-    "-n --ntasks -N --nodes -c --cpus-per-task -p --partition -A --account -t --time -J --job-name -o --output -e "
-    "--error -w --nodelist -x --exclude -D --chdir -G --gpus --mem -m --distribution -q --qos -C --constraint --gres "
-    "--export"
-)
-
-# The manuals of each: options that take a value as a word of its own, not behind `=`.
-WRAPPERS: Mapping[str, Wrapper] = {
-    "nohup": Wrapper(),
-    "setsid": Wrapper(),
-    "exec": Wrapper(values=_options("-a")),
-    "command": Wrapper(),
-    "time": Wrapper(values=_options("-f -o --format --output")),
-    "nice": Wrapper(values=_options("-n --adjustment")),
-    "ionice": Wrapper(values=_options("-c -n --class --classdata")),
-    "chrt": Wrapper(positional=1),
-    "stdbuf": Wrapper(values=_options("-i -o -e")),
-    "taskset": Wrapper(positional=1),
-    "timeout": Wrapper(values=_options("-s -k --signal --kill-after"), positional=1),
-    "numactl": Wrapper(
-        values=_options("-C -m -N -i -p --physcpubind --membind --cpunodebind --interleave --preferred")
-    ),
-    "sudo": Wrapper(values=_options("-u -g -C -D --user --group --chdir")),
-    "unbuffer": Wrapper(),
-    "xvfb-run": Wrapper(values=_options("-n -s -e -f -p -w --server-num --server-args --error-file --auth-file")),
-    "catchsegv": Wrapper(),
-    "strace": Wrapper(values=_options("-e -o -p -s -P -u")),
-    "tini": Wrapper(values=_options("-p -e")),
-    "dumb-init": Wrapper(values=_options("-r --rewrite")),
-    "nsys": Wrapper(
-        ("profile",), _options("-o --output -t --trace -s --sample -c --capture-range -d --duration -y --delay")
-    ),
-    "ncu": Wrapper(
-        values=_options("-o --export -k --kernel-name -c --launch-count -s --launch-skip --set --section --metrics")
-    ),
-    "py-spy": Wrapper(("record",), _options("-o --output -r --rate -d --duration -f --format")),
-    "rocprof": Wrapper(values=_options("-o -i -d -t")),
-    "srun": Wrapper(values=_SRUN_VALUES, ranks=_SRUN),
-    "mpirun": Wrapper(values=_MPI_VALUES, ranks=_OPEN_MPI),
-    "mpiexec": Wrapper(values=_MPI_VALUES, ranks=_OPEN_MPI),
-    "uv": Wrapper(("run",), _options("--with --extra --group --python -p --env-file --project --directory --package")),
-    "conda": Wrapper(("run",), _options("-n --name -p --prefix --cwd")),
-    "mamba": Wrapper(("run",), _options("-n --name -p --prefix --cwd")),
-    "micromamba": Wrapper(("run",), _options("-n --name -p --prefix --cwd")),
-    "poetry": Wrapper(("run",)),
-    "pdm": Wrapper(("run",), _options("-p --project")),
-    "hatch": Wrapper(("run",)),
-    "pixi": Wrapper(("run",), _options("-e --environment --manifest-path")),
-    "pipenv": Wrapper(("run",)),
-    "rye": Wrapper(("run",)),
-}
-SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 # Words of a shell that begin no program.
 _OF_THE_SHELL = re.compile(
     r"(if|then|elif|else|fi|for|while|until|do|done|case|esac|in|function|export|local|declare|readonly|unset|set|trap"
     r"|cd|pushd|popd|source|\.|echo|printf|return|exit|wait|shift|\{|\}|\[\[?|test|true|false|:|ulimit|umask|alias|module)$"
 )
 _BEFORE_A_PROGRAM = frozenset({"if", "then", "elif", "else", "do", "while", "until", "{", "!"})
+_ALL_ARGUMENTS = frozenset({"$@", "$*", "${@}"})
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -146,13 +72,20 @@ def _unwrapped(inner: Inner, depth: int) -> Iterator[Inner]:
         yield from _through(inner, name, _after_env(words[1:], environ), depth)
     elif name in SHELLS:
         yield from _of_shell(inner, name, depth)
+    elif name in ("su", *TEXTS) and (text := _text_after(TEXTS.get(name, ("-c",)), words[1:])) is not None:
+        yield from _of_text(inner, text, depth, name)
     elif name in WRAPPERS and (rest := _after(WRAPPERS[name], words[1:])):
         told = Inner(tuple(rest), {**environ, **WRAPPERS[name].ranks})
         if name == "uv" and rest[0].endswith(".py"):
             told = Inner(("python", *rest), told.environ)
+        elif name == "hatch":  # `ENVIRONMENT:COMMAND`
+            told = Inner((rest[0].rpartition(":")[2], *rest[1:]), told.environ)
+        elif name == "sbatch" and (script := _read(rest[0])) is not None:
+            yield from _of_text(inner, _without_comments(script), depth, name, rest[1:])
+            return
         yield from _through(inner, name, told, depth, bool(WRAPPERS[name].ranks))
     elif (script := _shell_script(words[0], environ)) is not None:
-        yield from _of_text(inner, script, depth, os.path.basename(words[0]))
+        yield from _of_text(inner, script, depth, os.path.basename(words[0]), words[1:])
     else:
         yield inner
 
@@ -199,18 +132,26 @@ def _after(wrapper: Wrapper, words: Sequence[str]) -> list[str] | None:
     if wrapper.words:
         while rest and rest[0].startswith("-"):  # `uv --quiet run`
             rest.pop(0)
-        if tuple(rest[: len(wrapper.words)]) != wrapper.words:
+        if rest[:1] and rest[0] not in wrapper.words:
             return None
-        rest = rest[len(wrapper.words) :]
+        rest = rest[1:]
     while rest and rest[0].startswith("-"):
         word = rest.pop(0)
         if word == "--":
             break
         if word in ("-m", "--module") and not wrapper.values & {word}:  # `uv run -m pkg`
             return ["python", "-m", *rest]
-        if word in wrapper.values and rest:
-            rest.pop(0)
+        rest = rest[wrapper.taken(word) :]
     return rest[wrapper.positional :] or None
+
+
+def _text_after(options: Sequence[str], words: Sequence[str]) -> str | None:
+    """The command that stands behind an option as one text; None where there is none."""
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in options and (equals or words[at + 1 : at + 2]):
+            return value if equals else words[at + 1]
+    return None
 
 
 def _of_shell(inner: Inner, name: str, depth: int) -> Iterator[Inner]:
@@ -219,19 +160,21 @@ def _of_shell(inner: Inner, name: str, depth: int) -> Iterator[Inner]:
         word = rest.pop(0)
         if not word.startswith("--") and "c" in word:
             if rest:
-                yield from _of_text(inner, rest[0], depth, name)
+                yield from _of_text(inner, rest[0], depth, name, rest[2:])
             return
         if word in ("-o", "+o", "-O", "+O", "--rcfile", "--init-file") and rest:
             rest.pop(0)
     if rest:
         text = _read(rest[0])
         if text is not None:
-            yield from _of_text(inner, text, depth, os.path.basename(rest[0]))
+            yield from _of_text(inner, text, depth, os.path.basename(rest[0]), rest[1:])
 
 
-def _of_text(inner: Inner, text: str, depth: int, name: str = "") -> Iterator[Inner]:
-    """The programs of a shell's script, in its order."""
-    for words in commands_of(text):
+def _of_text(inner: Inner, text: str, depth: int, name: str = "", arguments: Sequence[str] = ()) -> Iterator[Inner]:
+    """The programs of a shell's script, in its order: `exec "$@"` of an image's entrypoint is its arguments."""
+    for found in commands_of(text):
+        words = [one for word in found for one in (arguments if word in _ALL_ARGUMENTS else [word])]
+        words[:1] = [_spelled_out(word, inner.environ) for word in words[:1]]
         through = (*inner.through, name) if name else inner.through
         yield from _unwrapped(Inner(tuple(words), inner.environ, through, inner.first_of_several), depth + 1)
 
@@ -248,15 +191,22 @@ def commands_of(text: str) -> Iterator[list[str]]:
         return
     for token in [*tokens, ";"]:
         if token and set(token) <= set(";&|()"):
-            while (
-                words and _OF_THE_SHELL.match(words[0]) and words[0] in ("if", "then", "else", "do", "while", "{", "!")
-            ):
+            while words and words[0] in _BEFORE_A_PROGRAM:
                 words = words[1:]
             if words and not _OF_THE_SHELL.match(words[0]):
                 yield _without_redirections(words)
             words = []
         else:
             words.append(token)
+
+
+def _spelled_out(word: str, environ: Mapping[str, str]) -> str:
+    """The name of a program, with variables that are known: `${PYTHON:-python3}`."""
+
+    def value(match: re.Match[str]) -> str:
+        return environ.get(match[1] or match[2]) or match[3] or match[0]
+
+    return _VARIABLE.sub(value, word)
 
 
 def _without_redirections(words: Sequence[str]) -> list[str]:

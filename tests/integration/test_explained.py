@@ -29,6 +29,7 @@ COMMANDS: list[tuple[str, dict[str, str]]] = [
         ("python train.py", {"JAX_PROCESS_ID": "1", "JAX_NUM_PROCESSES": "2"}),
     ),
     *(("env RANK=2 WORLD_SIZE=4 timeout 20 python train.py", {}), ("bash -c 'python train.py --help'", {})),
+    *(("python -m invoke train", {}), ("python -m debugpy --pid 1", {}), ("bash -c 'exec \"$@\"' - python -c 1", {})),
     *(("sh job.sh", {}), ("./job.sh", {}), ("nohup python -c 1", {}), ("pip list", {"WANDB_SHIM_INIT": "always"})),
 ]
 
@@ -42,7 +43,7 @@ def test_what_is_explained_is_what_happens(job: Job, command: str, environ: dict
     for name in ("pip", "yolo", "spacy", "mine"):
         (tools / name).write_text(program)
         (tools / name).chmod(0o755)
-    for name in ("train.py", "setup.py", "manage.py"):
+    for name in ("train.py", "setup.py", "manage.py", "invoke.py", "debugpy.py"):
         job.write(name, "print('done')\n")
     job.write("job.sh", "#!/bin/sh\n# a job\nset -e\npython train.py \\\n  --help\n")
     (job.directory / "job.sh").chmod(0o755)

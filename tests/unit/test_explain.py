@@ -79,6 +79,44 @@ LINES: list[tuple[str, str | None, bool, str]] = [
     ("lm_eval --model hf", TRAINING, OWNS, "lm_eval"),
     ("memray run -o out.bin train.py", TRAINING, OWNS, "a script: train.py"),
     ("kernprof -l train.py --help", TOOL, NOT, "it only talks about itself"),
+    ("srun -N1 -n8 --mpi pmix --container-image i.sqsh --container-workdir /w python train.py", TRAINING, OWNS, "srun"),
+    ("srun --ntasks-per-node 8 --cpu-bind none -K python train.py", TRAINING, OWNS, "the first of several"),
+    ("salloc -N 1 --gres gpu:8 srun python train.py", TRAINING, OWNS, "(through salloc, srun)"),
+    ("sbatch -N 2 --exclusive job.sh", TRAINING, OWNS, "(through sbatch)"),
+    ("sbatch --gpus 8 --wrap 'srun python train.py'", TRAINING, OWNS, "(through sbatch, srun)"),
+    ("mpirun -np 8 -H a:4,b:4 -bind-to none -map-by slot -mca pml ob1 python train.py", TRAINING, OWNS, "the first of"),
+    ("mpiexec.hydra -ppn 4 -n 8 -genv A 1 python train.py", TRAINING, OWNS, "the first of several"),
+    ("jsrun -n 2 -a 1 -g 1 python train.py", TRAINING, OWNS, "the first of several"),
+    ("nsys profile -w true -f true -x true --stats true python train.py", TRAINING, OWNS, "nsys"),
+    ("nsys launch --trace cuda torchrun --nproc-per-node 8 train.py", LAUNCHER, NOT, "its rank 0 opens the run"),
+    ("compute-sanitizer --tool memcheck python train.py", TRAINING, OWNS, "compute-sanitizer"),
+    ("rocprofv3 --hip-trace -- python train.py", TRAINING, OWNS, "rocprofv3"),
+    ("gdb -ex run --args python train.py", TRAINING, OWNS, "gdb"),
+    ("perf record -g -o out python train.py", TRAINING, OWNS, "perf"),
+    ("gosu trainer python train.py", TRAINING, OWNS, "gosu"),
+    ("setpriv --reuid 1000 --clear-groups python train.py", TRAINING, OWNS, "setpriv"),
+    ("runuser -u trainer -- python train.py", TRAINING, OWNS, "runuser"),
+    ("su - trainer -c 'python train.py'", TRAINING, OWNS, "(through su)"),
+    ("flock -n /tmp/lock python train.py", TRAINING, OWNS, "flock"),
+    ("flock /tmp/lock -c 'python train.py'", TRAINING, OWNS, "(through flock)"),
+    ("systemd-run --user --scope -p MemoryMax=1G python train.py", TRAINING, OWNS, "systemd-run"),
+    ("xargs -n 1 -P 2 python train.py", TRAINING, OWNS, "xargs"),
+    ("uv run --isolated --with-requirements r.txt train.py", TRAINING, OWNS, "uv"),
+    ("micromamba run -n env -e A=1 python train.py", TRAINING, OWNS, "micromamba"),
+    ("hatch run gpu:python train.py", TRAINING, OWNS, "hatch"),
+    ("tini -s -- ./entrypoint.sh torchrun train.py", LAUNCHER, NOT, "(through tini, entrypoint.sh, exec)"),
+    ("./entrypoint.sh python train.py", TRAINING, OWNS, "(through entrypoint.sh, exec)"),
+    ("bash -c 'exec \"$@\"' -- python train.py", TRAINING, OWNS, "(through bash, exec)"),
+    ("bash -c '${PYTHON:-python} train.py'", TRAINING, OWNS, "(through bash)"),
+    ("PYTHON=python3 bash -c '$PYTHON train.py'", TRAINING, OWNS, "(through bash)"),
+    ("bash -c 'until python train.py; do :; done'", TRAINING, OWNS, "(through bash)"),
+    ("bash -c 'if ! python train.py; then exit 1; fi'", TRAINING, OWNS, "(through bash)"),
+    ("bash -c 'eval python train.py'", TRAINING, OWNS, "(through bash, eval)"),
+    ("deepspeed --num_gpus=8 --bind_cores_to_rank train.py", LAUNCHER, NOT, "its rank 0 opens the run"),
+    ("docker run --gpus all -e WANDB_PROJECT=p image python train.py", None, NOT, "docker starts it elsewhere"),
+    ("apptainer exec --nv image.sif python train.py", None, NOT, "starts it elsewhere: ask there"),
+    ("kubectl exec pod -- python train.py", None, NOT, "starts it elsewhere"),
+    ("ssh node1 'python train.py'", None, NOT, "starts it elsewhere"),
     ("ls -l", None, NOT, "no Python program"),
     ("of-our-own --lr 1", TOOL, NOT, "console script"),
     ("long-path --lr 1", TOOL, NOT, "console script"),
@@ -104,6 +142,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '#!/bin/bash\n#SBATCH -N 2\n# it trains\nset -e\nexport A="b c"\npython train.py \\\n  --lr 1 "$@"\n'
     )
     job.chmod(0o755)
+    entrypoint = tmp_path / "entrypoint.sh"
+    entrypoint.write_text('#!/bin/bash\nset -e\nsource /opt/venv/bin/activate\necho "NVIDIA"\nexec "$@"\n')
+    entrypoint.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     return tmp_path

@@ -22,7 +22,8 @@ FLOORS: dict[str, frozenset[str]] = {
 }
 START = ("sitecustomize", "bootstrap", "first_line", "main_hook", "owner", "run")
 TOOLS = (
-    *("__main__", "doctor", "explain", "wrappers", "install", "interpreters", "init", "borrowed", "columns", "status"),
+    *("__main__", "doctor", "explain", "wrappers", "wrapper_table", "status", "columns", "install", "interpreters"),
+    *("init", "borrowed"),
 )
 # Of the rooms above, what may be asked for its tables: names of patches.
 TABLES = {("companion/main.py", "patches")}

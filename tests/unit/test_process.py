@@ -131,6 +131,11 @@ TRAINING_LINES = (
     ),
     *("python /venv/bin/coverage run --source pkg train.py", "python -m cProfile -o out.prof -s tottime train.py"),
     *("python -m build.train", "python -m kaggle.train", "python -m notebook.train"),  # packages of the repository
+    *("python -m dash.train", "python -m panel.train", "python -m invoke.train", "python -m optuna.train"),
+    "python -m coverage run --concurrency multiprocessing --debug trace train.py",
+    *("python -m memory_profiler --precision 2 train.py", "python -m fire train.py train --lr 1"),
+    *("python -m torchtitan.train --job.config_file c.toml", "python -m verl.trainer.main_ppo trainer.nnodes=1"),
+    *("python /venv/bin/nnUNet_train 3d_fullres x 1 0", "python /venv/bin/lmf train c.yaml"),
     "python -m code.train",  # a package of the repository: the standard library's `code` has no parts
 )
 
@@ -162,6 +167,13 @@ LAUNCHER_LINES = (
     *("python -m composer.cli.launcher -n 2 train.py", "python -m paddle.distributed.launch train.py"),
     *("python -m lightning.fabric.cli run train.py", "python -m torch.backends.xeon.run_cpu train.py"),
     "python /home/me/.vscode-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy/launcher 4711 -- train.py",
+    *("python -m oneflow.distributed.launch train.py", "python -m torch_xla.distributed.xla_dist -- python train.py"),
+    *("python -m sagemaker_training.cli.train", "python -m guild run train.py"),
+    "python -m intel_extension_for_pytorch.xpu.launch train.py",
+    *(
+        "python -m coverage run -p -m torch.distributed.run train.py",
+        "python -m debugpy --listen 5678 --wait-for-client -m torch.distributed.run train.py",
+    ),
 )
 
 TOOL_LINES = (
@@ -241,6 +253,20 @@ TOOL_LINES = (
     ),
     *("python -m sglang.launch_server --model-path m", "python -m gpustat", "python -m deepspeed.env_report"),
     *("python -m transformers.commands.transformers_cli env", "python -m datasets.commands.datasets_cli test"),
+    *(
+        "python -m rq worker",
+        "python -m dramatiq tasks",
+        "python -m panel serve app.py",
+        "python -m chainlit run app.py",
+    ),
+    *("python -m invoke train", "python -m doit", "python -m snakemake -c 1", "python -m ansible playbook p.yml"),
+    *("python -m mesonbuild.mesonmain setup b", "python -m cibuildwheel", "python -m grpc_tools.protoc -I. x.proto"),
+    *("python -m kfp.cli run", "python -m optuna studies", "python -m clearml_agent execute --id 1"),
+    # Profilers and debuggers that look at what another process does, or has done.
+    *("python -m line_profiler train.py.lprof", "python -m debugpy --listen 5678 --pid 12", "python -m coverage run"),
+    *("python -m trace --report --file counts", "python /venv/bin/viztracer --combine a.json b.json -o c.json"),
+    *("python /venv/bin/pyinstrument --load-prev s", "python -m memory_profiler --help", "python -m scalene"),
+    *("python /venv/bin/lm-eval ls tasks", "python /venv/bin/lmf version", "python /venv/bin/lmf chat c.yaml"),
     *("python manage.py runserver", "python /srv/app/manage.py migrate", "python -m hypercorn app:app"),
     "python -u /venv/lib/python3.12/site-packages/vllm/entrypoints/cli/main.py serve m",
     *("python /venv/lib/python3.12/site-packages/trl/scripts/chat.py", "python -m ray.serve.scripts run app:app"),
@@ -275,7 +301,8 @@ INTERACTIVE_LINES = (
     "python -m ipykernel_launcher -f /home/me/kernel.json",
     "python -Xfrozen_modules=off -m ipykernel_launcher --f=/home/me/kernel.json",
     "python /venv/lib/python3.12/site-packages/ipykernel_launcher.py -f /home/me/kernel.json",
-    *("python -m idlelib", "python -m papermill in.ipynb out.ipynb"),
+    *("python -m idlelib", "python -m papermill in.ipynb out.ipynb", "python -m marimo edit nb.py"),
+    *("python -m ipdb train.py", "python -m pudb train.py", "python -m bpython", "python -m ptpython"),
 )
 
 ROLES = {
