@@ -21,11 +21,25 @@ def skip(waiting: "dict[str, Patch]", skipped: str) -> None:
 
 def consider_run() -> None:
     """Decide whether this process owns the job's run, and if so, open it at the first line of its program."""
-    if not _is_considered():
+    if _is_subinterpreter() or not _is_considered():
         # The tables have said what they had to say: a process that is not the owner keeps one module of ours.
         for used in ("process", "command_line", "tables", "ranks", "environment", "bootstrap"):
             sys.modules.pop(f"{__package__}.{used}", None)
             sys.modules[__package__].__dict__.pop(used, None)
+
+
+def _is_subinterpreter() -> bool:
+    """Whether this is another interpreter in the process of the main one, which is the one to own a run.
+
+    Python handles signals in the main interpreter alone, and says so (signal.set_wakeup_fd, which has none as yet).
+    """
+    import _signal  # type: ignore[import-not-found,unused-ignore]  # the module around it is slow to import
+
+    try:
+        _signal.set_wakeup_fd(-1)
+    except ValueError:
+        return True
+    return False
 
 
 def _is_considered() -> bool:

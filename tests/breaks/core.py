@@ -245,4 +245,11 @@ BREAKS = (
         "        status = None\n        if status is None:",
         "tests/integration/test_exit_states.py::test_sigterm_is_recorded_on_every_python[3.12]",
     ),
+    Break(
+        "a subinterpreter owns nothing",
+        "shim/bootstrap.py",
+        "if _is_subinterpreter() or not _is_considered():",
+        "if not _is_considered():",
+        "tests/integration/test_roles.py::test_a_subinterpreter_owns_nothing_and_ends_nothing[3.12]",
+    ),
 )

@@ -268,3 +268,23 @@ def test_workers_of_multiprocessing_open_no_run(job: Job, interpreter: Path) -> 
     job.write("train.py", POOLS)
     run = owns(job, interpreter, "train.py")
     assert (run.exit_code, run.console_text().count("(0, 1, 4, 9) False")) == (0, 3)
+
+
+SUBINTERPRETER = """\
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+other = interpreters.create()
+interpreters.run_string(other, "import os, logging; os.write(1, b'inside ')")
+interpreters.destroy(other)
+print("after it", flush=True)
+sys.exit(3)
+"""
+
+
+def test_a_subinterpreter_owns_nothing_and_ends_nothing(job: Job, interpreter: Path) -> None:
+    job.write("train.py", SUBINTERPRETER)
+    run = owns(job, interpreter, "-W", "ignore", "train.py")
+    assert (run.exit_code, "after it" in run.console_text()) == (3, True)
