@@ -131,11 +131,17 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "spacy": Packages(("spacy", WANDB, WRAPT), minor="3.12"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
+    "boosters": Packages(("xgboost-cpu", "lightgbm", "catboost", "scikit-learn", "pandas", WANDB, WRAPT), minor="3.12"),
+    "rl-vision": Packages(
+        ("torch==2.13.0", "torchvision", "stable-baselines3", "tensorboard", "fastai", "ultralytics", WANDB, WRAPT),
+        minor="3.11",
+        installer="pip",
+    ),
 }
 
 
 # Large, and asked for by few: made when a test does, not by --all.
-ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy"})
+ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "boosters", "rl-vision"})
 
 
 class EnvironmentUnavailableError(RuntimeError):

@@ -127,6 +127,15 @@ PATCHES = (
         "configuration",
     ),
     Patch("tyro", ("tyro._cli",), ("tyro",), "tyro 0.9.2 to 1.0.17", "configuration"),
+    Patch("lightgbm", ("lightgbm.engine",), ("lightgbm",), "lightgbm 4.7.0", "metrics, parameters"),
+    Patch(
+        "sklearn",
+        ("sklearn.base", "sklearn.model_selection._search"),
+        ("scikit-learn",),
+        "scikit-learn 1.9.1",
+        "class and parameters of what the script fits, scores that it asks for",
+    ),
+    Patch("xgboost", ("xgboost.callback",), ("xgboost", "xgboost-cpu"), "xgboost 3.4.1", "metrics, parameters"),
 )
 
 # What is skipped by the name of its kind, whichever library it comes from (script/content.py).

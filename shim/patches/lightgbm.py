@@ -1,0 +1,80 @@
+"""LightGBM: what it evaluates in each iteration is a row of the run, as W&B's own callback has it, and the parameters.
+
+`lightgbm.train`, which the scikit-learn API ends in, and `lightgbm.cv` keep what they evaluate in their own variables
+and show it to callbacks alone (engine.py). No callback is added: a number in the order of the script's own would be
+another. What they call last in an iteration is watched, `Booster.eval_valid` and `_agg_cv_result`, and the rest is read
+from their frame; a script that calls `eval_valid` itself is none of them. The rows and the metrics' summaries are those
+of wandb/integration/lightgbm/__init__.py; iterations without an evaluation are no rows here.
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType, ModuleType
+from typing import Any
+
+from ..script import content
+from . import wrapping
+
+MODULE = "lightgbm.engine"
+
+_MINIMIZE = frozenset(["l1", "l2", "rmse", "mape", "huber", "fair", "poisson", "gamma", "binary_logloss"])
+_MAXIMIZE = frozenset(["map", "auc", "average_precision"])
+_TITLE = "what LightGBM evaluates"
+# From what is called with a result up to who has called the watched function: `quietly`, `watched`.
+_CALLER = 3
+
+
+def apply(module: ModuleType) -> None:
+    """Watch what ends an iteration.
+
+    Raises:
+        TypeError: This release has nothing of the shape that is known.
+    """
+    train, cv = (getattr(module, name, None) for name in ("train", "cv"))
+    codes = [getattr(function, "__code__", None) for function in (train, cv)]
+    known = {"i", "params", "evaluation_result_list"}
+    if codes[0] is None or codes[1] is None or not known <= {*codes[0].co_varnames} or "i" not in codes[1].co_varnames:
+        raise TypeError("train and cv are not as they were")
+
+    def trained(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        frame = sys._getframe(_CALLER)
+        if frame.f_code is codes[0]:
+            seen = frame.f_locals
+            _tell(seen, seen["init_iteration"], [*seen["evaluation_result_list"], *result])
+
+    def validated(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        frame: FrameType = sys._getframe(_CALLER)
+        if frame.f_code is codes[1]:
+            _tell(frame.f_locals, 0, result)
+
+    watched = wrapping.after(module.Booster, "eval_valid", trained, title=_TITLE)
+    if not watched or not wrapping.after(module, "_agg_cv_result", validated, title=_TITLE):
+        raise TypeError("there is no Booster.eval_valid, or no _agg_cv_result")
+
+
+def _tell(seen: Any, first: int, results: list[Any]) -> None:
+    named = [value for item in results for value in _values(item)]
+    row = {f"{data}_{metric}": value for data, metric, value in named}
+    iteration = seen["i"]
+    if iteration == first:
+        content.config(seen["params"], under="lightgbm")
+        for data, metric, _ in named:
+            if "loss" in metric.lower() or metric.lower() in _MINIMIZE:
+                content.define(f"{data}_{metric}", summary="min")
+            elif metric.lower() in _MAXIMIZE:
+                content.define(f"{data}_{metric}", summary="max")
+    if row:
+        content.metrics({**row, "iteration": iteration})
+
+
+def _values(item: Any) -> list[tuple[str, str, float]]:
+    """Of one result: the data's name, the metric's, and the value; of `cv` the mean and the deviation."""
+    data, metric, value = item[:3]
+    if len(item) < 5:
+        return [(data, metric, value)]
+    if " " in metric:  # up to 4.6 a result of `cv` is ("cv_agg", "valid l2", …)
+        data, _, metric = metric.partition(" ")
+    return [(data, f"{metric}-mean", value), (data, f"{metric}-stdv", item[4])]

@@ -1,0 +1,79 @@
+"""XGBoost: what it evaluates in each round is a row of the run, as W&B's own callback has it, and the learner's setup.
+
+`xgboost.train` and the scikit-learn API, and `xgboost.cv`, put all callbacks of a training into one container
+(training.py, `train`), whose `after_iteration` evaluates and keeps the history (callback.py): it is watched, no
+callback is added. Rows, best score and the metrics' summaries are those of wandb/integration/xgboost/xgboost.py. The
+configuration is the learner's `save_config()` there, before the training; here after the first round, when the library
+has set itself up: asked before, it would say its warnings earlier. Rounds without an evaluation are no rows here, and
+there is no plot of the features' importance.
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType
+from typing import Any
+
+from ..script import content
+from . import wrapping
+
+MODULE = "xgboost.callback"
+
+_MINIMIZE = frozenset(["rmse", "rmsle", "mae", "mape", "mphe", "logloss", "error", "error@t", "merror"])
+_MAXIMIZE = frozenset(["auc", "aucpr", "ndcg", "map", "ndcg@n", "map@n"])
+# What the learner says of itself that is no parameter; the first are 624 numbers.
+_STATE = frozenset(["rng_state", "num_trees"])
+
+
+def apply(module: ModuleType) -> None:
+    """Watch the container of a training's callbacks.
+
+    Raises:
+        TypeError: This release has none of the shape that is known.
+    """
+    container = getattr(module, "CallbackContainer", None)
+    for name, then in (("after_iteration", _after_iteration), ("after_training", _after_training)):
+        if not wrapping.after(container, name, then, title="what XGBoost evaluates"):
+            raise TypeError(f"there is no CallbackContainer.{name}")
+
+
+def _after_iteration(_: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    container, model, epoch = args[:3]
+    if not content.wanted(content.METRICS) and not content.wanted(content.CONFIG):
+        return
+    rounds = 0
+    row: dict[str, Any] = {}
+    for data, metrics in container.history.items():
+        for metric, log in metrics.items():
+            rounds = len(log)
+            # Of `xgboost.cv`: the mean and the deviation, as the columns of its table are called.
+            values = zip(("-mean", "-std"), log[-1], strict=True) if container.is_cv else [("", log[-1])]
+            row |= {f"{data}-{metric}{kind}": value for kind, value in values}
+    if rounds == 1 or (not row and epoch == 0):
+        _begin(container, model)
+    if row:
+        content.metrics({**row, "epoch": epoch})
+
+
+def _begin(container: Any, model: Any) -> None:
+    learner = model.cvfolds[0].bst if container.is_cv else model
+    content.config(_without_state(json.loads(learner.save_config())), under="xgboost")
+    for data, metrics in container.history.items():
+        for metric in metrics:
+            if "loss" in metric.lower() or metric.lower() in _MINIMIZE:
+                content.define(f"{data}-{metric}", summary="min")
+            elif metric.lower() in _MAXIMIZE:
+                content.define(f"{data}-{metric}", summary="max")
+
+
+def _without_state(setup: Any) -> Any:
+    if isinstance(setup, dict):
+        return {name: _without_state(held) for name, held in setup.items() if name not in _STATE}
+    return setup
+
+
+def _after_training(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if not args[0].is_cv and content.wanted(content.METRICS) and (score := model.attr("best_score")) is not None:
+        content.metrics({"best_score": float(score), "best_iteration": int(model.attr("best_iteration"))})
