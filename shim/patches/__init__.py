@@ -127,6 +127,7 @@ PATCHES = (
         "configuration",
     ),
     Patch("tyro", ("tyro._cli",), ("tyro",), "tyro 0.9.2 to 1.0.17", "configuration"),
+    Patch("catboost", ("catboost.core",), ("catboost",), "catboost 1.2.10", "metrics, parameters"),
     Patch("lightgbm", ("lightgbm.engine",), ("lightgbm",), "lightgbm 4.7.0", "metrics, parameters"),
     Patch(
         "sklearn",
@@ -134,6 +135,13 @@ PATCHES = (
         ("scikit-learn",),
         "scikit-learn 1.9.1",
         "class and parameters of what the script fits, scores that it asks for",
+    ),
+    Patch(
+        "stable_baselines3",
+        ("stable_baselines3.common.logger", "stable_baselines3.common.base_class"),
+        ("stable-baselines3",),
+        "stable-baselines3 2.9.2",
+        "metrics, parameters",
     ),
     Patch("xgboost", ("xgboost.callback",), ("xgboost", "xgboost-cpu"), "xgboost 3.4.1", "metrics, parameters"),
 )

@@ -113,6 +113,26 @@ if native:
     wandb.log({"score/Pipeline": pipeline.score(x, y)})
     wandb.log({"score/GridSearchCV": search.score(x, y)})
 """
+# Few evaluations, one more in the last iteration, and a training that stops early.
+CATBOOST = """
+from catboost import CatBoostClassifier, CatBoostRegressor
+def theirs(period):
+    if not native:
+        return None
+    from wandb.integration.catboost import WandbCallback
+    return [WandbCallback(metric_period=period)]
+
+said = {"depth": 2, "thread_count": 1, "allow_writing_files": False, "random_seed": 1, "verbose": False}
+model = CatBoostClassifier(iterations=8, metric_period=3, custom_metric=["AUC"], **said)
+model.fit(x[:150], y[:150], eval_set=(x[150:], y[150:]), callbacks=theirs(3))
+print(model.get_evals_result(), digest(model.predict_proba(x).tobytes()), digest(pickle.dumps(model.get_params())))
+model = CatBoostRegressor(iterations=40, od_type="Iter", od_wait=2, learning_rate=0.9, **said)
+model.fit(x[:50], y[:50], eval_set=(x[150:], y[150:]), callbacks=theirs(1))
+print(model.get_best_iteration(), model.tree_count_, digest(pickle.loads(pickle.dumps(model)).predict(x).tobytes()))
+if native:
+    from wandb.integration.catboost import log_summary
+    log_summary(model, log_feature_importance=False)
+"""
 PROGRAM = XGBOOST + LIGHTGBM + SKLEARN
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
@@ -171,3 +191,10 @@ def test_the_rows_are_those_of_wandbs_own_callbacks_and_the_script_does_the_same
     assert fitted["Pipeline"]["logisticregression__C"] == 0.5
     assert fitted["GridSearchCV"]["estimator"] == "Ridge"
     assert fitted["Ridge"]["alpha"] == 2.0
+
+
+@pytest.mark.matrix
+def test_what_catboost_has_evaluated_is_what_wandbs_callback_sees(job: Job, python: Path) -> None:
+    native, ours = check_the_same(job, python, CATBOOST)
+    theirs, config = configured(native), configured(ours)["catboost"]
+    assert theirs == {name: config[name] for name in theirs}

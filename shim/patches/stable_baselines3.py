@@ -1,0 +1,79 @@
+"""Stable-Baselines3: what an agent's logger dumps is a row of the run, and the agent's parameters the configuration.
+
+`Logger.dump` (common/logger.py) gives all figures to its formats and then forgets them, so they are taken before; those
+that are not for TensorBoard are left out. The rows are those that W&B reads from TensorBoard's files of the same
+program with `sync_tensorboard=True`; the parameters those of wandb/integration/sb3/sb3.py that are values, by
+`BaseAlgorithm._setup_learn`, at each `learn`.
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from types import ModuleType
+from typing import Any
+
+from ..script import content
+from . import wrapping
+
+MODULES = ("stable_baselines3.common.logger", "stable_baselines3.common.base_class")
+
+_TITLE = "what Stable-Baselines3 logs"
+# Attributes of an agent whose text says what they are, and those that are no parameters.
+_AS_TEXT = frozenset(["device", "policy_class", "observation_space", "action_space", "clip_range", "clip_range_vf"])
+_STATE = frozenset(["num_timesteps", "start_time"])
+
+
+def apply(module: ModuleType) -> None:
+    """Watch the logger, and the begin of a training.
+
+    Raises:
+        TypeError: This release has nothing of the shape that is known.
+    """
+    if module.__name__ == MODULES[1]:
+        if not wrapping.after(module.BaseAlgorithm, "_setup_learn", _learning, title=_TITLE):
+            raise TypeError("there is no BaseAlgorithm._setup_learn")
+        return
+    original = vars(module.Logger).get("dump")
+    if not callable(original):
+        raise TypeError("there is no Logger.dump")
+    if hasattr(original, "_is_of_wandb_shim"):
+        return
+
+    @functools.wraps(original)
+    def dump(self: Any, *args: Any, **kwargs: Any) -> Any:
+        wrapping.quietly(_tell, self, args, kwargs, title=_TITLE)
+        return original(self, *args, **kwargs)
+
+    dump._is_of_wandb_shim = True  # type: ignore[attr-defined]
+    module.Logger.dump = dump
+
+
+def _tell(logger: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if _is_followed(logger) or not content.wanted(content.METRICS):
+        return
+    excluded = logger.name_to_excluded
+    row = {name: value for name, value in logger.name_to_value.items() if "tensorboard" not in (excluded[name] or ())}
+    if any(content.as_number(value) is not None for value in row.values()):
+        content.metrics({**row, "global_step": args[0] if args else kwargs.get("step", 0)})
+
+
+def _is_followed(logger: Any) -> bool:
+    """Whether the same figures come from the files that the agent writes for TensorBoard."""
+    on = os.environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "on"
+    return on and any(type(format_).__name__ == "TensorBoardOutputFormat" for format_ in logger.output_formats)
+
+
+def _learning(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    agent = args[0]
+    values: dict[str, Any] = {"algo": type(agent).__name__}
+    for name, value in vars(agent).items():
+        if name.startswith("_") or name in _STATE:
+            continue
+        if value is None or isinstance(value, bool | int | float | str | dict):
+            values[name] = value
+        elif name in _AS_TEXT:
+            values[name] = content.as_text(value)
+    content.config(values, under="stable_baselines3")
