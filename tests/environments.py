@@ -129,6 +129,9 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     ),
     "profilers": Packages(("memray", "pyinstrument", "viztracer", "line_profiler", "coverage", WANDB, WRAPT)),
     "spacy": Packages(("spacy", WANDB, WRAPT), minor="3.12"),
+    # Of EleutherAI's harness the model "dummy" needs no torch.
+    "lm-eval": Packages(("lm_eval", WANDB, WRAPT), minor="3.12"),
+    "litgpt": Packages(("torch==2.13.0", "numpy", "litgpt", WANDB, WRAPT), minor="3.11", installer="pip"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
     "boosters": Packages(("xgboost-cpu", "lightgbm", "catboost", "scikit-learn", "pandas", WANDB, WRAPT), minor="3.12"),
@@ -142,6 +145,7 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
 
 # Large, and asked for by few: made when a test does, not by --all.
 ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "boosters", "rl-vision"})
+ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "lm-eval", "litgpt"})
 
 
 class EnvironmentUnavailableError(RuntimeError):

@@ -74,6 +74,39 @@ def test_what_a_helper_program_starts_is_not_a_child_of_the_owner(job: Job) -> N
     assert (ours.history, other.project, len(other.history)) == ([], "theirs", 3)
 
 
+# `python train.py KIND`: a child made by hand asks for the run; plainly, or as daemons are made.
+FORKS = """\
+import os, sys, time
+
+def work():
+    import wandb
+    with wandb.init(project="theirs", name="forked", config={"lr": 1}) as run:
+        run.log({"loss": 1})
+    open("done", "w").close()
+    os._exit(0)
+
+if not os.fork():
+    if sys.argv[1] != "fork":
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+    work()
+os.wait()
+while not os.path.exists("done"):
+    time.sleep(0.05)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("kind", ["fork", "fork, setsid, fork"])
+def test_a_child_made_by_hand_gets_the_jobs_run_while_its_owner_lives(job: Job, kind: str) -> None:
+    job.write("train.py", FORKS)
+    done = job.run(python_of("wandb-3.12"), "-W", "ignore", "train.py", kind, timeout=90, check=False)
+    run = job.server.run()
+    assert (done.returncode, run.project, run.display_name, run.exit_code) == (3, "proj", "forked", 3)
+    assert [row["loss"] for row in run.history] == [1]
+
+
 LOSES_THE_COMPANION = """\
 import os
 os.environ["WANDB_SHIM_ATTACH"] += "nowhere"

@@ -11,9 +11,10 @@ from shim import tables
 from tests.environments import python_of
 from tests.jobs import Job
 
-# The arguments with which each trains; names that stand for the same program are left out.
+# The arguments with which each trains; of two spellings one is left out.
 ARGUMENTS = {
     "llamafactory-cli": "train c.yaml",
+    "lmf": "train c.yaml",
     "tune": "run recipe --config c",
     "yolo": "detect train data=d.yaml",
     "oumi": "train -c c.yaml",
@@ -22,6 +23,7 @@ ARGUMENTS = {
     "litgpt": "finetune_lora m",
     "ns-train": "nerfacto --data d",
     "nnUNetv2_train": "1 3d_fullres 0",
+    "nnUNet_train": "3d_fullres x 1 0",
     "fairseq-train": "data-bin/wmt",
     "fairseq-hydra-train": "task.data=d",
     "ludwig": "train --config c",
@@ -123,3 +125,75 @@ def test_spacy_trains_in_one_run(job: Job) -> None:
     first, second = job.server.runs
     assert ["LOSS TEXTCAT" in run.console_text().upper() for run in (first, second)] == [True, True]
     assert [run.exit_code for run in (first, second)] == [0, 0]
+
+
+# Without the hub: the first reads files of the job's directory alone, the second never asks.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+LM_EVAL_TASK = """\
+task: tiny
+dataset_path: json
+dataset_kwargs: {data_files: {test: data.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{q}}"
+doc_to_target: "{{a}}"
+doc_to_choice: ["yes", "no"]
+metric_list: [{metric: acc}]
+"""
+
+
+@pytest.mark.matrix
+def test_lm_eval_evaluates_in_one_run(job: Job) -> None:
+    python = python_of("lm-eval")
+    job.write("tiny.yaml", LM_EVAL_TASK)
+    job.write("data.jsonl", '{"q": "is it?", "a": 0}\n' * 4)
+    words = ("--model", "dummy", "--tasks", "tiny", "--include_path", ".")
+    for command in ((python.with_name("lm_eval"), *words), (python, "-m", "lm_eval", *words)):
+        done = job.run(*command, environ=OFFLINE, timeout=300)
+        assert "|tiny" in done.stdout
+    job.run(python.with_name("lm-eval"), "ls", "tasks", "--include_path", ".", environ=OFFLINE, timeout=300)
+    assert [run.exit_code for run in job.server.runs] == [0, 0]
+    assert all("|tiny" in run.console_text() for run in job.server.runs)
+
+
+LITGPT_MODEL = """\
+import json
+from pathlib import Path
+import torch
+from litgpt import GPT, Config
+from litgpt.utils import save_config
+from tokenizers import Tokenizer, models, pre_tokenizers
+place = Path("model")
+place.mkdir()
+sizes = dict(block_size=64, vocab_size=64, padded_vocab_size=64, n_layer=1, n_head=2, n_embd=8, intermediate_size=16)
+config = Config(name="tiny", **sizes)
+torch.save(GPT(config).state_dict(), place / "lit_model.pth")
+save_config(config, place)
+words = ["[UNK]", "<s>", "</s>", *map(chr, range(97, 123))]
+tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+tokenizer.save(str(place / "tokenizer.json"))
+told = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "of our own"}
+(place / "tokenizer_config.json").write_text(json.dumps(told))
+Path("data.json").write_text(json.dumps([{"instruction": "say a", "input": "", "output": "a a"}] * 8))
+"""
+LITGPT = (
+    "finetune_full model --data JSON --data.json_path data.json --data.val_split_fraction 0.25 --data.num_workers 0 "
+    "--precision 32-true --devices 1 --train.max_steps 2 --train.epochs 1 --train.max_seq_length 32 --out_dir out "
+    "--train.micro_batch_size 1 --train.global_batch_size 1 --eval.max_iters 1 --eval.max_new_tokens 1 "
+    "--eval.initial_validation false --eval.final_validation false"
+)
+
+
+@pytest.mark.matrix
+def test_litgpt_finetunes_in_one_run(job: Job) -> None:
+    python = python_of("litgpt")
+    job.write("model.py", LITGPT_MODEL)
+    job.run(python, "model.py", shim=False, timeout=300)
+    job.run(python.with_name("litgpt"), *LITGPT.split(), environ=OFFLINE, timeout=300)
+    job.run(python.with_name("litgpt"), "finetune_full", "--help", environ=OFFLINE, timeout=300)
+    job.run(python.with_name("litgpt"), "chat", "nowhere", environ=OFFLINE, timeout=300, check=False)
+    run = job.server.run()
+    assert (Path(run.program).name, run.exit_code) == ("litgpt", 0)
+    assert "iter 2 step 2" in run.console_text()
