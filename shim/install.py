@@ -217,7 +217,7 @@ def _refuse_other_home(file: Path, home: Path) -> None:
 def _compile(python: str, home: Path, files: Sequence[str] = ()) -> int:
     """Without bytecode each start costs ten times as much, and a read-only image never makes any."""
     modules = [file for file in files if file.endswith(".py")]
-    places = [place for place in (home / "sitecustomize.py", home / "shim", home / "vendor") if place.exists()]
+    places = (home / "sitecustomize.py", home / "shim")
     command = [python, "-I", "-c", _COMPILE, *map(str, places), *modules]
     return subprocess.run(command, check=False, env=quiet_environment()).returncode
 
