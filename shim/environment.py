@@ -71,7 +71,7 @@ OWN_VARIABLES = {
     TOOLS: ("console scripts and modules that are tools, and open no run", "names, comma separated", ""),
     SKIP: ("patches to leave out", "names, comma separated", ""),
     INPUTS: ("artifacts that the run consumes", "names, comma separated", ""),
-    TENSORBOARD: ("TensorBoard scalars into the run", "on | off", "off"),
+    TENSORBOARD: ("what is written for TensorBoard into the run", "on | off", "on"),
     CODE: ("the script's source and the uncommitted changes into the run", "on | off", "off"),
     NODES: ("one process a node joins the run", "on | off", "off"),
     LOG: ("what the shim says on stderr", "warn | info | debug", "warn"),

@@ -35,22 +35,20 @@ def open_run(join: bool = False) -> None:
 
         start.start(_main_frame(), joins=join)
         if not join:
-            _arm_content(environ.get("WANDB_SHIM_SKIP", ""))
-        if environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "on":
-            from .patches import tensorboard
-
-            tensorboard.follow()
+            _arm_content(environ)
     except Exception as error:
         from . import log
 
         log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
 
 
-def _arm_content(skipped: str) -> None:
+def _arm_content(environ: "Mapping[str, str]") -> None:
     """Wait for the parsers and frameworks that tell what a run shows of its script; none is imported for it."""
     from .patches import PATCHES
 
-    names = [name.strip() for name in skipped.split(",")]
+    names = [name.strip() for name in environ.get("WANDB_SHIM_SKIP", "").split(",")]
+    if environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "off":
+        names.append("tensorboard")
     waiting = sys.modules[__package__].waiting
     for patch in PATCHES:
         if patch.everywhere or patch.name in names:

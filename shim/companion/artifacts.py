@@ -92,10 +92,6 @@ class Committer:
             self.recover(message["directory"], run)
         elif what == "input":
             self.use(message["name"], run=run)
-        elif what == "tensorboard":
-            directory = message["directory"]
-            if self._take_on((f"TensorBoard {directory}", 0, 0), f"events in {directory} are not in the run"):
-                self._to_tell.put(functools.partial(self._follow_tensorboard, directory))
         elif what in ("watch", "called", "replaced"):
             self._liveness.take(message)
 
@@ -261,14 +257,6 @@ class Committer:
 
             self._joined[run_id] = wandb._attach(run_id)
         return self._joined[run_id]
-
-    def _follow_tensorboard(self, directory: str) -> None:
-        problem = ""
-        try:
-            self._run._tensorboard_callback(directory)
-        except Exception as error:
-            problem = f"TensorBoard events stay out of the run, their files are in {directory}: {_named(error)}"
-        self._done((f"TensorBoard {directory}", 0, 0), problem)
 
     def _done(self, key: _Ticket, problem: str = "") -> None:
         with self._changed:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from .. import log
 from ..script import attached
 from ..script.content import CONFIG, METRICS
-from . import throughput
+from . import tensorboard, throughput
 
 
 def _set_of(words: str) -> frozenset[str]:
@@ -52,6 +53,8 @@ MASK = "********"
 _SECRET_MIN = 8
 # Seconds that the end of the run waits until all of it is logged.
 _END_BOUND = 30.0
+# Seconds between two looks at what waits for more of its row.
+_LOOK = 1.0
 # Rows that wait for the end of a script which may ask for the run; one that has logged so many elsewhere does not.
 _WAITING_MAX = 10_000
 
@@ -70,6 +73,7 @@ class Content:
         self._changed = threading.Condition()
         self._busy = self._over = False
         self._throughput = throughput.Throughput()
+        self._events = tensorboard.Events()
         self.has_rows = False
 
     def begin(self, run: Any) -> None:
@@ -112,7 +116,7 @@ class Content:
         """The script is over: log what has waited for that, and wait until all is logged, bounded."""
         with self._changed:
             if not self._over:
-                self._told += self._waiting
+                self._told += [*self._waiting, {"what": METRICS, "ends": True}]
                 self._waiting.clear()
                 self._changed.notify_all()
                 if self._run is not None:
@@ -125,8 +129,8 @@ class Content:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._told)
-                message = self._told.popleft()
+                self._changed.wait_for(lambda: self._told, _LOOK if self._events.waits() else None)
+                message = self._told.popleft() if self._told else {"what": METRICS}
                 self._busy = True
             try:
                 self._log(message)
@@ -140,10 +144,25 @@ class Content:
             self._run.define_metric(**message["define"])
         elif "summary" in message:
             self._run.summary.update(message["summary"])
+        elif "values" in message:
+            self._log_row({**message["values"], "_timestamp": message["time"]}, message["step"])
         else:
-            self.has_rows = True
-            self._throughput.note(message["values"], message["time"])
-            self._run.log({**message["values"], "_timestamp": message["time"]}, step=message["step"])
+            self._log_events(message)
+
+    def _log_events(self, message: dict[str, Any]) -> None:
+        """What TensorBoard was told: rows that an event, the time or the end of the script completes."""
+        now = time.monotonic()
+        if "event" in message:
+            rows = self._events.take(message["event"], now)
+        else:
+            rows = self._events.rest() if "ends" in message else self._events.due(now)
+        for row in rows:
+            self._log_row(row)
+
+    def _log_row(self, row: dict[str, Any], step: int | None = None) -> None:
+        self.has_rows = True
+        self._throughput.note(row, row["_timestamp"])
+        self._run.log(row, step=step)
 
     def _log_throughput(self) -> None:
         figures = self._throughput.figures()

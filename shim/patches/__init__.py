@@ -144,6 +144,13 @@ PATCHES = (
         "metrics, parameters",
     ),
     Patch("xgboost", ("xgboost.callback",), ("xgboost", "xgboost-cpu"), "xgboost 3.4.1", "metrics, parameters"),
+    Patch(
+        "tensorboard",
+        ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer"),
+        ("tensorboard", "tensorboardX"),
+        "tensorboard 2.21, tensorboardX 2.6, torch 2.13",
+        "metrics",
+    ),
 )
 
 # What is skipped by the name of its kind, whichever library it comes from (script/content.py).

@@ -1,45 +1,83 @@
-"""What a script writes for TensorBoard goes into the open run, too, where WANDB_SHIM_TENSORBOARD=on.
+"""The scalars that a script writes for TensorBoard are in the run.
 
-wandb's own way (`wandb.tensorboard.patch`) imports TensorFlow, torch and tensorboardX at once and looks at `wandb.run`,
-which is the script's to set. So this waits for the one class that both writers end in, and tells the companion of
-each directory that events go to; wandb-core reads the files itself, as for sync_tensorboard=True
-(wandb/integration/tensorboard/monkeypatch.py, `_notify_tensorboard_logdir`). TensorFlow's own writer is C++: there
-only wandb's way helps.
+Every writer of torch (torch/utils/tensorboard/writer.py, 2.13, `FileWriter.add_event`) and of tensorboard ends in
+`EventFileWriter.add_event` of tensorboard/summary/writer/event_file_writer.py (2.21), those of tensorboardX in that of
+tensorboardX/event_file_writer.py (2.6). Told are the scalars of each event; the companion makes rows of them, as
+wandb-core does for sync_tensorboard=True (companion/tensorboard.py). No file is read. TensorFlow's own writer is C++,
+and is left to wandb.
 
-Remove when: wandb patches TensorBoard without importing it, and for a run that is not `wandb.run`.
+A framework whose own patch tells its metrics calls `content.tells`, and nothing is told here from then on.
+
+Remove when: never.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
+import struct
 from types import ModuleType
 from typing import Any
 
-from .. import hooks
-from ..script import attach, channel
-from ..wrapt_source import load_wrapt
+from ..script import content
+from . import wrapping
 
-# torch.utils.tensorboard takes its class from the first.
-WRITERS = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
-
-
-def follow() -> None:
-    """Wait for the modules that write events; none is imported for it."""
-    for name in WRITERS:
-        hooks.after_import(name, apply)
+MODULES = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
+# By what a writer was given, its directory at that time.
+_directories: dict[Any, str] = {}
+_single = struct.Struct("f").pack
+_TITLE = "what is written for TensorBoard"
+# By the number of a type in TensorFlow's types.proto: the field that holds values of it, and how `struct` reads them.
+_TENSORS = {1: ("float_val", "f"), 2: ("double_val", "d"), 3: ("int_val", "i"), 9: ("int64_val", "q")}
 
 
 def apply(module: ModuleType) -> None:
-    """Have each new EventFileWriter of this module name its directory to the run."""
-    load_wrapt().wrap_function_wrapper(module, "EventFileWriter.__init__", _init)
+    """Watch the one class of this module that events pass."""
+    writer: Any = module.EventFileWriter
+    for name, then in (("__init__", _on_directory), ("add_event", _on_event)):
+        if not wrapping.after(writer, name, then, title=_TITLE):
+            raise AttributeError(f"EventFileWriter has no {name}")
 
 
-def _init(original: Callable[..., None], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    original(*args, **kwargs)
-    way = channel.current()
-    patched = getattr(sys.modules.get("wandb"), "patched", {})
-    if way is None or attach.has_left() or patched.get("tensorboard"):  # by sync_tensorboard=True: wandb does it
+def _on_directory(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    given = args[0].get_logdir()
+    directory = os.fspath(given)
+    _directories[given] = directory if "://" in directory else os.path.abspath(directory)
+    if not content.has_teller():
+        content.event(_directories[given], {})
+
+
+def _on_event(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    event = args[1] if len(args) > 1 else kwargs["event"]
+    if content.has_teller() or not event.HasField("summary"):
         return
-    way.tell({"tell": "tensorboard", "directory": os.path.abspath(str(args[0] if args else kwargs["logdir"]))})
+    values = {value.tag: number for value in event.summary.value if (number := _scalar(value)) is not None}
+    if values:
+        content.event(_directories[args[0].get_logdir()], values, step=event.step, time=event.wall_time)
+
+
+def _scalar(value: Any) -> "int | float | None":
+    """The number in a value of a summary; None where it is an image, a text, a histogram."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        return as_written(value.simple_value)
+    if kind != "tensor" or value.metadata.plugin_data.plugin_name != "scalars":
+        return None
+    tensor = value.tensor
+    field, code = _TENSORS.get(tensor.dtype, ("", ""))
+    if not field:
+        return None
+    numbers = struct.unpack(f"={len(tensor.tensor_content) // struct.calcsize(code)}{code}", tensor.tensor_content)
+    numbers = numbers or tuple(getattr(tensor, field))
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def as_written(number: float) -> float:
+    """A number of single precision by its shortest digits, as wandb has it: 0.1, not 0.10000000149011612."""
+    if not abs(number) < float("inf"):  # none at all, or infinite
+        return number
+    single = _single(number)
+    for digits in (6, 7, 8):
+        short = float(f"{number:.{digits}g}")
+        if _single(short) == single:
+            return short
+    return float(f"{number:.9g}")

@@ -23,6 +23,8 @@ _FUNCTIONS = ("function", "method", "builtin_function_or_method", "cython_functi
 
 # Kinds that a hook has failed with, and that are not tried again.
 _failed: "set[str]" = set()
+# Frameworks whose own patches tell their metrics.
+_tellers: "set[str]" = set()
 
 
 def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ()) -> None:
@@ -56,6 +58,30 @@ def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None) -> None:
         numbers = {str(name): number for name, value in row.items() if (number := as_number(value)) is not None}
         if numbers:
             _tell_metrics(way, {"values": numbers, "step": step, "time": time.time()})
+
+
+def event(directory: str, values: "Mapping[str, float]", *, step: int = 0, time: float = 0.0) -> None:
+    """What is written for TensorBoard at once; the companion makes rows of it.
+
+    Args:
+        directory: Where it is written, absolute.
+        values: Plain numbers by their names there; none where the directory is new.
+        step: TensorBoard's own.
+        time: Seconds since the epoch.
+    """
+    way = _way(METRICS)
+    if way is not None:
+        _tell_metrics(way, {"event": {"directory": directory, "values": values, "step": step, "time": time}})
+
+
+def tells(framework: str) -> None:
+    """A framework's own patch tells its metrics, and says so before the first: TensorBoard's are not told then."""
+    _tellers.add(framework)
+
+
+def has_teller() -> bool:
+    """Whether a framework's own patch tells its metrics."""
+    return bool(_tellers)
 
 
 def summary(values: "Mapping[str, Any]") -> None:

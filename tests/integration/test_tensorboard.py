@@ -1,68 +1,141 @@
-"""Where that is asked for, a script that only writes TensorBoard events has its scalars in the run."""
+"""What a script writes for TensorBoard is in the run, row by row as wandb has it for sync_tensorboard=True."""
 
 from __future__ import annotations
+
+import json
+import shutil
 
 import pytest
 
 from tests.comparing import check_nothing_is_missing
 from tests.environments import python_of
 from tests.jobs import Job
+from tests.wandb_server import Run
 
 pytestmark = pytest.mark.in_turn
 
 RELEASES = ["wandb-0.19.11", "wandb-0.21.4", "wandb-0.23.1", "wandb-0.25.1", "wandb-0.28.2", "ray-train"]
+SYNCED = "import wandb\nwandb.init(sync_tensorboard=True)\n"
 
+# Beside each other, since wandb reads a directory below another one twice.
 WRITES_EVENTS = """\
 import sys
-early = sorted(name for name in ("tensorboard", "torch", "tensorflow") if name in sys.modules)
-from torch.utils.tensorboard import SummaryWriter
+early = sorted(name for name in ("tensorboard", "torch", "tensorflow", "wandb") if name in sys.modules)
+from WRITER import SummaryWriter
 
-with SummaryWriter("events") as writer:
-    for step in range(0, 50, 10):
-        writer.add_scalar("loss", 1.0 / (step + 1), step)
-print("before the script's own imports:", early)
+train, val = SummaryWriter("runs/train"), SummaryWriter("runs/val")
+for step in range(0, 50, 10):
+    train.add_scalar("loss", 1 / (step + 1), step, walltime=1000 + step)
+    train.add_scalar("lr/group0", 0.1, step, walltime=1001 + step)
+    if not step % 20:
+        val.add_scalar("loss", 2 / (step + 1), step, walltime=1002 + step)
+train.add_scalar("loss", 5, 60, walltime=2000)
+train.add_scalar("loss", 6, 60, walltime=2001)
+train.add_scalar("without a step", 3.5, walltime=2002)
+train.add_scalar("loss", float("nan"), 61, walltime=2003)
+train.add_scalar("loss", float("-inf"), 62, walltime=2004)
+train.add_text("said", "hello", 70, walltime=2005)
+OF_TORCH
+train.close(), val.close()
+print("before the script's own imports:", [name for name in early if name != "wandb"])
 """
-WRITTEN = [(step, pytest.approx(1.0 / (step + 1), rel=1e-5)) for step in range(0, 50, 10)]
-ASKS_WANDB = "import wandb\nwandb.init(sync_tensorboard=True)\n"
+OF_TORCH = """\
+import torch
+train.add_scalar("new", 0.1, 63, walltime=2006, new_style=True)
+train.add_scalar("exact", 0.1, 64, walltime=2007, new_style=True, double_precision=True)
+train.add_scalar("tensor", torch.tensor([1.5]), 65, walltime=2008)
+train.add_tensor("no scalar", torch.tensor(1.5), 66, walltime=2009)
+"""
+TORCH = WRITES_EVENTS.replace("WRITER", "torch.utils.tensorboard").replace("OF_TORCH", OF_TORCH)
+TENSORBOARDX = WRITES_EVENTS.replace("WRITER", "tensorboardX").replace("OF_TORCH", "")
+ONE_DIRECTORY = """\
+from tensorboardX import SummaryWriter
+
+with SummaryWriter() as writer:
+    writer.add_scalar("loss", 1, 0)
+    writer.add_scalar("loss", 2, 1)
+"""
+SEVERAL = ONE_DIRECTORY + '    writer.add_scalars("many", {"a": 1, "b": 2}, 1)\n'
+PRINTED = "before the script's own imports: []\n"
+
+
+def rows_of(run: Run) -> list[list[str]]:
+    """Its history; two directories are two threads of wandb's, so each is a list of its own."""
+    rows = [{name: value for name, value in row.items() if name not in ("_step", "_runtime")} for row in run.history]
+    told = [json.dumps(row, sort_keys=True) for row in rows]
+    return [[row for row in told if ("val/" in row) is of_val] for of_val in (False, True)]
+
+
+def check_rows(native: Run, ours: Run) -> None:
+    """The rows are the same."""
+    for expected, found in zip(rows_of(native), rows_of(ours), strict=True):
+        assert found == expected
+        assert found
 
 
 @pytest.mark.xdist_group("frameworks")
-@pytest.mark.parametrize("first", ["", ASKS_WANDB], ids=["no word of W&B", "sync_tensorboard"])
-def test_scalars_of_tensorboard_are_in_the_run_with_their_steps(job: Job, first: str) -> None:
-    job.write("train.py", first + WRITES_EVENTS)
-    done = job.run(python_of("frameworks"), "train.py", environ={"WANDB_SHIM_TENSORBOARD": "on"})
-    if not first:
-        assert done.stdout == "before the script's own imports: []\n"
-    run = job.server.run()
-    assert [(row["global_step"], row["loss"]) for row in run.history if "loss" in row] == WRITTEN
-    assert run.state == "finished"
+def test_the_rows_are_those_that_wandb_makes_of_the_files(job: Job) -> None:
+    python = python_of("frameworks")
+    job.write("synced.py", SYNCED + TORCH)
+    job.write("train.py", TORCH)
+    job.run(python, "synced.py", shim=False)
+    plain = job.run(python, "train.py", shim=False)
+    done = job.run(python, "train.py")
+    assert done.stdout == plain.stdout == PRINTED
+    assert [line for line in done.stderr.splitlines() if "wandb-shim" not in line] == plain.stderr.splitlines()
+    native, ours = job.server.runs
+    check_rows(native, ours)
 
 
-TENSORBOARDX = WRITES_EVENTS.replace("torch.utils.tensorboard", "tensorboardX")
-
-
-@pytest.mark.parametrize("environment", RELEASES)
-def test_scalars_of_tensorboardx_are_in_the_run_with_their_steps(job: Job, environment: str) -> None:
+# Up to 0.25 wandb made a row of each value, and had a `global_step` for each prefix.
+@pytest.mark.parametrize("environment", ["wandb-0.28.2", "ray-train"])
+def test_with_tensorboardx_they_are_those_too(job: Job, environment: str) -> None:
+    python = python_of(environment)
+    job.write("synced.py", SYNCED + TENSORBOARDX)
     job.write("train.py", TENSORBOARDX)
-    done = job.run(python_of(environment), "train.py", environ={"WANDB_SHIM_TENSORBOARD": "on"})
-    assert done.stdout == "before the script's own imports: []\n"
-    run = job.server.run()
-    assert [(row["global_step"], row["loss"]) for row in run.history if "loss" in row] == WRITTEN
-    assert run.state == "finished"
+    job.run(python, "synced.py", shim=False)
+    done = job.run(python, "train.py")
+    assert done.stdout == PRINTED
+    check_rows(*job.server.runs)
 
 
 @pytest.mark.parametrize("environment", RELEASES)
 def test_a_script_that_asks_wandb_for_them_has_them_as_without_the_shim(job: Job, environment: str) -> None:
-    job.write("train.py", "import wandb\nwandb.init(name='tb', sync_tensorboard=True)\n" + TENSORBOARDX)
+    job.write("train.py", SYNCED.replace("init(", "init(name='tb', ") + ONE_DIRECTORY)
     job.run(python_of(environment), "train.py", shim=False)
+    shutil.rmtree(job.directory / "runs")  # with the shim the run begins earlier, and would have their events, too
     job.run(python_of(environment), "train.py")
     native, run = job.server.runs
     check_nothing_is_missing(native, run)
-    assert len([row for row in run.history if "loss" in row]) == len(WRITTEN)
 
 
-@pytest.mark.xdist_group("frameworks")
-def test_without_the_variable_they_stay_where_they_are(job: Job) -> None:
-    job.write("train.py", WRITES_EVENTS)
-    job.run(python_of("frameworks"), "train.py")
-    assert not job.server.run().history
+TOLD_BY_A_FRAMEWORK = """\
+from tensorboardX import SummaryWriter
+import importlib
+
+content = importlib.import_module("_wandb_shim.script.content")
+writer = SummaryWriter("one")
+writer.add_scalar("before", 1, 0)
+content.tells("some framework")
+content.metrics({"train/loss": 2})
+writer.add_scalar("loss", 2, 0)
+writer.close()
+"""
+
+
+def test_metrics_that_a_framework_tells_are_not_told_again(job: Job) -> None:
+    job.write("train.py", TOLD_BY_A_FRAMEWORK)
+    job.run(python_of("wandb-0.28.2"), "train.py")
+    told = {name for row in job.server.run().history for name in row if not name.startswith("_")}
+    assert told == {"before", "global_step", "train/loss"}
+
+
+def test_a_directory_that_was_made_up_is_no_prefix_and_a_variable_switches_all_off(job: Job) -> None:
+    job.write("train.py", SEVERAL)
+    python = python_of("wandb-0.28.2")
+    job.run(python, "train.py")
+    job.run(python, "train.py", environ={"WANDB_SHIM_TENSORBOARD": "off"})
+    ours, off = job.server.runs
+    told = sorted(name for row in ours.history for name in row if not name.startswith("_"))
+    assert told == [*["global_step"] * 4, "loss", "loss", "many/a/many", "many/b/many"]
+    assert not off.history

@@ -15,7 +15,7 @@ from shim.environment import Contract, comma_separated
 def test_without_a_variable_the_defaults_are_in_force() -> None:
     contract = Contract({})
     assert (contract.switch, contract.init, contract.owner, contract.log) == (True, "auto", "auto", "warn")
-    assert (contract.skip, contract.inputs, contract.tensorboard, contract.nodes) == (frozenset(), (), False, False)
+    assert (contract.skip, contract.inputs, contract.tensorboard, contract.nodes) == (frozenset(), (), True, False)
     assert contract.problems == ()
 
 
@@ -35,7 +35,7 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("WANDB_SHIM_OWNER", " 12 ", "owner", 12),
         ("WANDB_SHIM_SKIP", "wandb_runid, nemo_rl,", "skip", frozenset({"wandb_runid", "nemo_rl"})),
         ("WANDB_SHIM_INPUTS", "data:v0,team/proj/base:latest", "inputs", ("data:v0", "team/proj/base:latest")),
-        ("WANDB_SHIM_TENSORBOARD", "on", "tensorboard", True),
+        ("WANDB_SHIM_TENSORBOARD", "off", "tensorboard", False),
         ("WANDB_SHIM_NODES", "on", "nodes", True),
         ("WANDB_SHIM_CODE", "on", "code", True),
         ("WANDB_SHIM_LOG", "debug", "log", "debug"),

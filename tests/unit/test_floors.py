@@ -45,7 +45,6 @@ WAITING = {
     ("first_line.py", "patches"): "only the owner's run shows what its script is given",
     ("script/content.py", "log"): "only where something fails",
     ("first_line.py", "deferred"): "only where the script's own init opens the run",
-    ("first_line.py", "tensorboard"): "only where the job wants its scalars",
     ("owner.py", "hooks"): "only where it waits for an import",
     ("script/start.py", "attach"): "wandb and what it needs come with the script's own import",
     ("script/start.py", "above"): "after an exec alone",
