@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shim import expressions
 from shim.config import WandbConfig
 
 from .errors import LauncherError, did_you_mean
-from .kinds import BOOL, TEXT, TEXTS, Kind, name_of
+from .kinds import BOOL, TABLE, TEXT, TEXTS, Kind, name_of
 
 FILE_NAME = "env.toml"
 FILE_VARIABLE = "WANDB_SHIM_ENV_FILE"
@@ -38,6 +39,7 @@ WANDB_KEYS: dict[str, Kind] = {
     "inputs": TEXTS,
     "base_url": TEXT,
     "sync_tensorboard": BOOL,
+    "metrics": TABLE | TEXT,
 }
 
 
@@ -50,12 +52,14 @@ class WandbSection:
         inputs: Artifacts that every run consumes.
         base_url: Server, without a slash at the end; None leaves it to the host's login.
         sync_tensorboard: Whether TensorBoard scalars go into the run, too; None leaves it to the job's environment.
+        metrics: What is looked for in what the job prints, as WANDB_SHIM_METRICS has it; None as above.
     """
 
     config: WandbConfig
     inputs: tuple[str, ...] = ()
     base_url: str | None = None
     sync_tensorboard: bool | None = None
+    metrics: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ class EnvFile:
             inputs=tuple(table.get("inputs", ())),
             base_url=(table.get("base_url") or "").rstrip("/") or None,
             sync_tensorboard=table.get("sync_tensorboard"),
+            metrics=expressions.written(table.get("metrics")),
         )
 
     def profile(self, name: str) -> Profile:
@@ -169,6 +174,10 @@ class EnvFile:
         if not kind.accepts(value):
             found = name_of(value)
             raise self.problem("wandb", key, f'"{key}" in [wandb] must be {kind.name}, found {found}')
+        for name, expression in value.items() if isinstance(value, dict) else ():
+            problem = expressions.problem_of(expression) if isinstance(expression, str) else "must be text"
+            if problem:
+                raise self.problem("wandb", name, f'"{name}" in [wandb.{key}] {problem}')
         for word in value if isinstance(value, list) else ():
             if "," in word:
                 text = f'"{key}" in [wandb]: "{word}" has a comma, which separates them in the environment'

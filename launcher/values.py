@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shim import environment as contract
-from shim import login
+from shim import expressions, login
 
 from .errors import did_you_mean
 
@@ -74,4 +74,5 @@ _CHECKS: dict[str, Callable[[str], str]] = {
     contract.RUN_ID: _run_id,
     contract.TAGS: _tags,
     contract.BASE_URL: login.address_problem,
+    contract.METRICS: expressions.problem_of_value,
 }

@@ -146,6 +146,9 @@ def _from_file(file: EnvFile | None, environ: Mapping[str, str]) -> Iterator[Var
         yield Variable(contract.INPUTS, ",".join(section.inputs), source)
     if section.sync_tensorboard is not None:
         yield Variable(contract.TENSORBOARD, "on" if section.sync_tensorboard else "off", source)
+    if section.metrics is not None:
+        with _told_by(lambda text: file.problem("wandb", "metrics", text), source):
+            yield _variable(contract.METRICS, section.metrics, source)
 
 
 def _from_settings(environ: Mapping[str, str], server_known: bool) -> Iterator[Variable]:

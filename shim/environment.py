@@ -38,6 +38,7 @@ SKIP = "WANDB_SHIM_SKIP"
 INPUTS = "WANDB_SHIM_INPUTS"
 TENSORBOARD = "WANDB_SHIM_TENSORBOARD"
 CODE = "WANDB_SHIM_CODE"
+METRICS = "WANDB_SHIM_METRICS"
 NODES = "WANDB_SHIM_NODES"
 TRAINS = "WANDB_SHIM_TRAINS"
 TOOLS = "WANDB_SHIM_TOOLS"
@@ -73,6 +74,11 @@ OWN_VARIABLES = {
     INPUTS: ("artifacts that the run consumes", "names, comma separated", ""),
     TENSORBOARD: ("what is written for TensorBoard into the run", "on | off", "on"),
     CODE: ("the script's source and the uncommitted changes into the run", "on | off", "off"),
+    METRICS: (
+        "metrics that the script prints into the run",
+        "off | auto | a JSON object of regular expressions by the names of metrics",
+        "off",
+    ),
     NODES: ("one process a node joins the run", "on | off", "off"),
     LOG: ("what the shim says on stderr", "warn | info | debug", "warn"),
 }

@@ -29,16 +29,20 @@ class Console:
     Args:
         descriptor: The pipe's reading end.
         take: Called with each message of the script that is no console.
+        printed: Called with each piece of the console, and the stream that it is of.
 
     Raises:
         OSError: there is no /proc here.
     """
 
-    def __init__(self, descriptor: int, take: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, descriptor: int, take: Callable[[dict[str, Any]], None], printed: Callable[[int, bytes], None]
+    ) -> None:
         self._descriptor = descriptor
         # A writer of our own: the pipe has no end, and a program that the script's process executes finds it again.
         self._writer = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._take = take
+        self._printed = printed
         self._rest = b""
         self._frames = 0
         self._parts: list[tuple[int, bytes]] = []
@@ -109,6 +113,8 @@ class Console:
             for kind, text in found:
                 if kind in (frames.MESSAGE, frames.PART, frames.LAST_PART):
                     self._hear(kind, text)
+                elif kind in (frames.STDOUT, frames.STDERR):
+                    self._printed(kind, text)
             with self._changed:
                 if not self._over:
                     self._parts += [part for part in found if part[0] in (frames.STDOUT, frames.STDERR)]

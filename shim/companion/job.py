@@ -19,6 +19,7 @@ from . import claims, ending, opening, server, words
 from .artifacts import Committer
 from .console import Console
 from .content import Content
+from .printed import Printed
 from .script_process import ScriptProcess
 
 # Seconds that a question waits for the run to be open: the preflight, wandb's own bound and its grace, twice.
@@ -40,6 +41,7 @@ class Job:
     Attributes:
         ready: Set once the run is open, or is not going to be.
         done: Set once it is over.
+        printed: Searches what the script prints for metrics.
     """
 
     def __init__(self, hello: dict[str, Any], console: Console, script: ScriptProcess) -> None:
@@ -57,6 +59,7 @@ class Job:
         self._finishing = threading.RLock()
         self._committer = Committer()
         self._content = Content()
+        self.printed = Printed(os.environ.get(environment.METRICS, ""), self._content.take)
         self._questions: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "facts": self._facts,
             "attach": self._attach,
@@ -289,6 +292,7 @@ class Job:
             if self._opened is None or self.done.is_set():
                 return ""
             opened, directory = self._opened, os.path.dirname(self._opened.run.dir)
+            self.printed.finish()
             self._content.finish()
             self._committer.drain(self._is_alone)
             if not self._finished:

@@ -61,7 +61,11 @@ def _live() -> None:
         if job is not None:
             job.take(message)
 
-    console = Console(_PIPE, take)
+    def print_(kind: int, text: bytes) -> None:
+        if job is not None:
+            job.printed.take(kind, text)
+
+    console = Console(_PIPE, take, print_)
     hello = console.hello()
     job = Job(hello, console, ScriptProcess(hello["pid"]))
     server.listen(hello["address"], job.answer)
@@ -75,6 +79,7 @@ def _live() -> None:
         log.warn(str(error))
         return  # there is nothing that anybody could ask for, or would have to wait for
     job.ready.set()
+    job.printed.work(job.done)
     job.done.wait()
 
 

@@ -114,6 +114,13 @@ MISTAKES = {
     "text for a list": ("[wandb]\ntags = 'a'\n", None, ["line 2", "a list of texts, found text"]),
     "number in a list": ("[wandb]\ntags = ['a', 1]\n", None, ["line 2", "a list of texts"]),
     "comma in a tag": ("[wandb]\ntags = ['a,b']\n", None, ["line 2", '"a,b" has a comma']),
+    "no expression": (
+        "[wandb]\n[wandb.metrics]\nx = '('\n",
+        None,
+        ["line 3", '"x" in [wandb.metrics] is no regular'],
+    ),
+    "no group": ("[wandb.metrics]\nx = '(1)'\nloss = 'loss'\n", None, ["line 3", '"loss"', "has 0 groups"]),
+    "no text": ("[wandb.metrics]\nloss = 1\n", None, ["line 2", '"loss"', "must be text"]),
     "sub-table": ("[wandb]\n[wandb.config]\nlr = 1\n", None, ["line 2", '"config"']),
     "dotted key": ("[wandb]\nproject.name = 'x'\n", None, ["line 2", "must be text, found a table"]),
     "not a table": ("wandb = 'x'\n", None, ["line 1", "[wandb]"]),

@@ -217,6 +217,16 @@ def test_a_mistake_is_named(project: Path, case: str) -> None:
     assert KEY not in str(caught.value)
 
 
+def test_expressions_of_the_file_are_one_variable_and_a_word_that_is_none_is_named(project: Path) -> None:
+    (project / "env.toml").write_text("[wandb]\nproject = 'p'\n[wandb.metrics]\nloss = 'löss \"(\\d+)\"'\n")
+    variable = resolve_environment(environ=host(project))["WANDB_SHIM_METRICS"]
+    assert variable.value == r'{"loss": "löss \"(\\d+)\""}'
+    assert variable.source == "env.toml [wandb]"
+    (project / "env.toml").write_text("[wandb]\nproject = 'p'\nmetrics = 'atuo'\n")
+    with pytest.raises(LauncherError, match=r"env\.toml, line 3: WANDB_SHIM_METRICS='atuo' is not off, auto"):
+        resolve_environment(environ=host(project))
+
+
 def test_the_name_of_a_run_may_be_called_name(project: Path) -> None:
     (project / "env.toml").write_text("[wandb]\nproject = 'p'\nname = 'mine'\n")
     assert resolve_environment(environ=host(project))["WANDB_NAME"].value == "mine"
