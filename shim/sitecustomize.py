@@ -34,6 +34,7 @@ HOOKS = {
     "nemo_rl.utils.checkpoint": "patches.nemo_rl",
     "nemo_rl.utils.logger": "patches.nemo_rl",
     "ray.air.integrations.wandb": "patches.ray_wandb",
+    "torch.distributed.checkpoint.filesystem": "patches.torch_checkpoint",
     "shim": "",  # no patch: `import shim` works in every process, yet any other module of that name wins
 }
 

@@ -151,6 +151,14 @@ PATCHES = (
         "tensorboard 2.21, tensorboardX 2.6, torch 2.13",
         "metrics",
     ),
+    Patch(
+        "torch_checkpoint",
+        ("torch.distributed.checkpoint.filesystem",),
+        ("torch",),
+        "torch 2.13",
+        "checkpoints of torch.distributed.checkpoint",
+        everywhere=True,
+    ),
 )
 
 # What is skipped by the name of its kind, whichever library it comes from (script/content.py).

@@ -1,0 +1,98 @@
+"""torch.distributed.checkpoint: what a script saves by it becomes an artifact, what it loads an input.
+
+`save` and `async_save` end, in the coordinator alone and when all is written, in `FileSystemWriter.finish`, which names
+the metadata's file (torch/distributed/checkpoint/filesystem.py, torch 2.13, lines 758 to 790; state_dict_saver.py,
+`finish_checkpoint`); with async_save in a thread of torch's own, so that no future has to be watched. Loading goes
+through `FileSystemReader.set_up_storage_reader`, which is told who the coordinator is. Where a framework calls torch
+whose own patch tells of its checkpoints, that one does: decided by the nearest caller outside torch.
+
+Not seen is AsyncCheckpointerType.PROCESS: its process has no way to the run.
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from types import FrameType, ModuleType
+from typing import Any
+
+from ..checkpoint import Checkpoint, clean
+from ..script import checkpoints
+from . import wrapping
+
+MODULE = "torch.distributed.checkpoint.filesystem"
+# Packages whose checkpoints are told by a patch of their own, …
+FRAMEWORKS = frozenset(
+    ["accelerate", "lightning", "lightning_fabric", "megatron", "nemo_rl", "pytorch_lightning", "transformers"]
+)
+# … and those that stand between torch's functions and whoever calls them.
+_BETWEEN = frozenset(["torch", "contextlib", "concurrent", "threading", __name__.partition(".")[0]])
+_SAVED, _LOADED = "a checkpoint of torch.distributed", "a loaded checkpoint of torch.distributed"
+_STEP = re.compile(r"(\d+)(?!.*\d)")
+
+# How often a path without a step in its name was saved.
+_saves: dict[str, int] = {}
+
+
+def apply(module: ModuleType) -> None:
+    """Watch the two methods of this module."""
+    found = wrapping.after(_owner(module, "FileSystemWriter", "finish"), "finish", _on_finish, title=_SAVED)
+    reader = _owner(module, "FileSystemReader", "set_up_storage_reader")
+    if not (wrapping.after(reader, "set_up_storage_reader", _on_reader, title=_LOADED) and found):
+        raise AttributeError("FileSystemWriter has no finish, or FileSystemReader no set_up_storage_reader")
+
+
+def _owner(module: ModuleType, kind: str, name: str) -> type:
+    """The class in which a method is written, of a class and those below it (`_FileSystemWriter`)."""
+    classes: tuple[type, ...] = getattr(module, kind).__mro__
+    return next((one for one in classes if name in vars(one)), classes[0])
+
+
+def _on_finish(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    path = _path_of(args[0])
+    if path and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
+        checkpoints.settle()  # the script may delete older ones as soon as this returns
+        checkpoints.saved(checkpoint_of(path))
+
+
+def _on_reader(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    path = _path_of(args[0])
+    is_coordinator = kwargs["is_coordinator"] if "is_coordinator" in kwargs else args[2]
+    if path and is_coordinator and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
+        checkpoint = checkpoint_of(path, counts=False)
+        checkpoints.loaded(f"{checkpoint.collection}:{(*checkpoint.aliases, 'latest')[0]}", checkpoint)
+
+
+def checkpoint_of(path: str, *, counts: bool = True) -> Checkpoint:
+    """A checkpoint by its directory: `ckpts/step-9` is the version `step-9` of `ckpts`, `step-9/model` that of `model`.
+
+    Args:
+        path: Absolute.
+        counts: Whether it is saved, and so the next of its path where no name in that has a step.
+    """
+    above, name = os.path.split(path)
+    for held, collection in ((name, os.path.basename(above)), (os.path.basename(above), name)):
+        step = _STEP.search(held)
+        if step and collection:
+            return Checkpoint(path, clean(collection), int(step[1]), aliases=(clean(held),))
+    if counts:
+        _saves[path] = _saves.get(path, 0) + 1
+    return Checkpoint(path, clean(name), _saves.get(path, 0))
+
+
+def _path_of(storage: Any) -> str:
+    """Where a writer or a reader of files is; "" for what is no place on this machine."""
+    path = os.fspath(storage.path)
+    return "" if "://" in path else os.path.abspath(path).rstrip("/")
+
+
+def _is_told_by_a_framework(frame: FrameType | None) -> bool:
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _BETWEEN:
+            return package in FRAMEWORKS
+        frame = frame.f_back
+    return False
