@@ -39,6 +39,7 @@ INPUTS = "WANDB_SHIM_INPUTS"
 TENSORBOARD = "WANDB_SHIM_TENSORBOARD"
 CODE = "WANDB_SHIM_CODE"
 METRICS = "WANDB_SHIM_METRICS"
+CHECKPOINTS = "WANDB_SHIM_CHECKPOINTS"
 NODES = "WANDB_SHIM_NODES"
 TRAINS = "WANDB_SHIM_TRAINS"
 TOOLS = "WANDB_SHIM_TOOLS"
@@ -79,6 +80,7 @@ OWN_VARIABLES = {
         "off | auto | a JSON object of regular expressions by the names of metrics",
         "off",
     ),
+    CHECKPOINTS: ("files that torch.save saves as artifacts, beside those of frameworks", "auto | torch", "auto"),
     NODES: ("one process a node joins the run", "on | off", "off"),
     LOG: ("what the shim says on stderr", "warn | info | debug", "warn"),
 }
@@ -88,6 +90,7 @@ _CHOICES = {
     INIT: ("auto", "defer", "always", "off"),
     TENSORBOARD: ("on", "off"),
     CODE: ("on", "off"),
+    CHECKPOINTS: ("auto", "torch"),
     NODES: ("on", "off"),
     LOG: ("warn", "info", "debug"),
 }
@@ -101,8 +104,8 @@ class Contract:
     """
 
     __slots__ = (
-        *("code", "init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch", "tensorboard"),
-        *("tools", "trains"),
+        *("checkpoints", "code", "init", "inputs", "log", "nodes", "owner", "problems", "skip", "switch"),
+        *("tensorboard", "tools", "trains"),
     )
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
@@ -116,6 +119,7 @@ class Contract:
         self.inputs = comma_separated(environ.get(INPUTS, ""))
         self.tensorboard = _choice(environ, TENSORBOARD, problems) == "on"
         self.code = _choice(environ, CODE, problems) == "on"
+        self.checkpoints = _choice(environ, CHECKPOINTS, problems)
         self.nodes = _choice(environ, NODES, problems) == "on"
         self.log = _choice(environ, LOG, problems)
         self.problems = tuple(problems)

@@ -49,6 +49,8 @@ def _arm_content(environ: "Mapping[str, str]") -> None:
     names = [name.strip() for name in environ.get("WANDB_SHIM_SKIP", "").split(",")]
     if environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "off":
         names.append("tensorboard")
+    if environ.get("WANDB_SHIM_CHECKPOINTS", "").strip().lower() != "torch":
+        names.append("torch_save")
     waiting = sys.modules[__package__].waiting
     for patch in PATCHES:
         if patch.everywhere or patch.name in names:

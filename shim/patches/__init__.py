@@ -159,6 +159,13 @@ PATCHES = (
         "checkpoints of torch.distributed.checkpoint",
         everywhere=True,
     ),
+    Patch(
+        "torch_save",
+        ("torch.serialization",),
+        ("torch",),
+        "torch 2.13",
+        "files of torch.save, with WANDB_SHIM_CHECKPOINTS=torch",
+    ),
 )
 
 # What is skipped by the name of its kind, whichever library it comes from (script/content.py).

@@ -90,9 +90,17 @@ def _path_of(storage: Any) -> str:
 
 
 def _is_told_by_a_framework(frame: FrameType | None) -> bool:
-    while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _BETWEEN:
-            return package in FRAMEWORKS
+    caller = caller_of(frame)
+    return caller is not None and package_of(caller) in FRAMEWORKS
+
+
+def caller_of(frame: FrameType | None) -> FrameType | None:
+    """The nearest caller outside torch and us; None in a thread of torch's own."""
+    while frame is not None and package_of(frame) in _BETWEEN:
         frame = frame.f_back
-    return False
+    return frame
+
+
+def package_of(frame: FrameType) -> str:
+    """The package whose code a frame runs."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -227,10 +227,17 @@ BREAKS = (
         "tests/integration/test_inputs.py::test_the_run_has_them_as_its_inputs",
     ),
     Break(
+        "what a library saves by torch.save is no checkpoint of the program",
+        "shim/patches/torch_save.py",
+        "caller is not None and not any(part in caller.f_code.co_filename for part in _INSTALLED)",
+        "caller is not None",
+        "tests/integration/test_torch_checkpoint.py::test_files_of_the_program_are_artifacts_where_that_is_asked_for",
+    ),
+    Break(
         "a checkpoint that a framework's own patch tells is not told as torch's, too",
         "shim/patches/torch_checkpoint.py",
-        "return package in FRAMEWORKS",
-        "return False",
+        "package_of(caller) in FRAMEWORKS",
+        "False",
         "tests/integration/test_torch_checkpoint.py::test_saved_directories_are_artifacts_and_loaded_ones_inputs",
     ),
 )

@@ -64,3 +64,42 @@ def test_saved_directories_are_artifacts_and_loaded_ones_inputs(job: Job) -> Non
     run = job.server.run()
     assert run.logged_artifacts == ["ckpts:v0", "ckpts:v1", "ckpts:v2", "model:v0", "last:v0", "last:v1"]
     assert run.used_artifacts == ["ckpts:v1"]
+
+
+FILES = """\
+import io, os, pathlib, warnings
+warnings.simplefilter("always")
+import torch
+from site_packages import save
+
+state = {"w": torch.ones(3)}
+for name in ("model_step10.pt", "model_step20.pt", "last.pth", "last.pth", "optimizer.pt", "data.txt"):
+    torch.save(state, pathlib.Path(name))
+os.makedirs(".cache", exist_ok=True)
+torch.save(state, ".cache/kept.pt")
+torch.save(state, io.BytesIO())
+torch.save(state, "old.bin", _use_new_zipfile_serialization=False)
+try:
+    torch.save(lambda: 0, "bad.pt")
+except Exception as error:
+    print(type(error).__name__)
+torch.jit.save(torch.jit.script(torch.nn.ReLU()), "script.pt")
+torch.load("script.pt", weights_only=False)
+save(state, "of_a_library.pt")
+print(torch.load("model_step10.pt")["w"], torch.save.__module__)
+"""
+
+
+@pytest.mark.parametrize("value", ["torch", "auto"])
+def test_files_of_the_program_are_artifacts_where_that_is_asked_for(job: Job, value: str) -> None:
+    python = python_of("frameworks")
+    job.write("site-packages/site_packages.py", "import torch\ndef save(*args):\n    torch.save(*args)\n")
+    job.write("train.py", "import sys; sys.path.append('site-packages')\n" + FILES)
+    plain = job.run(python, "train.py", shim=False)
+    done = job.run(python, "train.py", environ={"WANDB_SHIM_CHECKPOINTS": value})
+    assert done.stdout == plain.stdout
+    assert [line for line in done.stderr.splitlines() if "wandb-shim" not in line] == plain.stderr.splitlines()
+    run = job.server.run()
+    expected = ["model:v0", "model:v1", "last:v0", "old:v0"] if value == "torch" else []
+    assert run.logged_artifacts == expected
+    assert [name for name in run.used_artifacts if name.startswith("model")] == expected[:1]

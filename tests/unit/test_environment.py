@@ -38,6 +38,7 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("WANDB_SHIM_TENSORBOARD", "off", "tensorboard", False),
         ("WANDB_SHIM_NODES", "on", "nodes", True),
         ("WANDB_SHIM_CODE", "on", "code", True),
+        ("WANDB_SHIM_CHECKPOINTS", "torch", "checkpoints", "torch"),
         ("WANDB_SHIM_LOG", "debug", "log", "debug"),
     ],
 )
