@@ -115,7 +115,7 @@ def test_a_step_that_stands_alone_is_that_of_the_lines_behind_it() -> None:
 
 @pytest.mark.usefixtures("handler")
 def test_an_expression_that_never_ends_is_given_up_and_the_others_go_on(capfd: pytest.CaptureFixture[str]) -> None:
-    told = rows_of(r'{"bad": "((?:a+)+)$", "loss": "L=(\\d+)"}', b"a" * 4000 + b"! L=1\n", b"a" * 4000 + b"! L=2\n")
+    told = rows_of(r'{"bad": "((?:a+)+)$", "loss": "L=(\\d+)"}', b"a" * 4000 + b"! L=1\n", b"a" * 3999 + b"! L=2\n")
     assert [row["values"] for row in told] == [{"loss": 1}, {"loss": 2}]
     assert capfd.readouterr().err.count("'bad' takes too long") == 1
 
