@@ -136,7 +136,17 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
     "boosters": Packages(("xgboost-cpu", "lightgbm", "catboost", "scikit-learn", "pandas", WANDB, WRAPT), minor="3.12"),
     "rl-vision": Packages(
-        ("torch==2.13.0", "torchvision", "stable-baselines3", "tensorboard", "fastai", "ultralytics", WANDB, WRAPT),
+        (
+            "torch==2.13.0",
+            "torchvision",
+            "rl_zoo3",
+            "stable-baselines3",
+            "tensorboard",
+            "fastai",
+            "ultralytics",
+            WANDB,
+            WRAPT,
+        ),
         minor="3.11",
         installer="pip",
     ),

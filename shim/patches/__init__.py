@@ -128,6 +128,7 @@ PATCHES = (
     ),
     Patch("tyro", ("tyro._cli",), ("tyro",), "tyro 0.9.2 to 1.0.17", "configuration"),
     Patch("catboost", ("catboost.core",), ("catboost",), "catboost 1.2.10", "metrics, parameters"),
+    Patch("fastai", ("fastai.learner",), ("fastai",), "fastai 2.8.12", "metrics, parameters"),
     Patch("lightgbm", ("lightgbm.engine",), ("lightgbm",), "lightgbm 4.7.0", "metrics, parameters"),
     Patch(
         "sklearn",
@@ -142,6 +143,9 @@ PATCHES = (
         ("stable-baselines3",),
         "stable-baselines3 2.9.2",
         "metrics, parameters",
+    ),
+    Patch(
+        "ultralytics", ("ultralytics.engine.trainer",), ("ultralytics",), "ultralytics 8.4.190", "metrics, parameters"
     ),
     Patch("xgboost", ("xgboost.callback",), ("xgboost", "xgboost-cpu"), "xgboost 3.4.1", "metrics, parameters"),
     Patch(
