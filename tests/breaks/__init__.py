@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.breaks import checkpoints, content, core, image, launcher
+from tests.breaks import checkpoints, content, core, image, launcher, libraries
 from tests.breaks.row import Break
 
-BREAKS: tuple[Break, ...] = (*core.BREAKS, *content.BREAKS, *checkpoints.BREAKS, *image.BREAKS, *launcher.BREAKS)
+BREAKS: tuple[Break, ...] = (
+    *core.BREAKS,
+    *content.BREAKS,
+    *libraries.BREAKS,
+    *checkpoints.BREAKS,
+    *image.BREAKS,
+    *launcher.BREAKS,
+)

@@ -6,6 +6,7 @@ shim alone; and what the server received is compared.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,94 @@ def test_what_catboost_has_evaluated_is_what_wandbs_callback_sees(job: Job, pyth
     native, ours = check_the_same(job, python, CATBOOST)
     theirs, config = configured(native), configured(ours)["catboost"]
     assert theirs == {name: config[name] for name in theirs}
+
+
+# What fits and scores inside another, in a thread or in another process is none of the script's own.
+NESTED = """
+import threading
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.model_selection import cross_validate
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import MinMaxScaler, RobustScaler
+from sklearn.tree import DecisionTreeClassifier
+
+class Mine(ClassifierMixin, BaseEstimator):
+    def fit(self, x, y):
+        self.inner_ = LogisticRegression(C=3.0).fit(x, y)
+        return self
+
+    def predict(self, x):
+        return self.inner_.predict(x)
+
+class Scaled(Mine):
+    def fit(self, x, y):
+        MinMaxScaler().fit(x)
+        return super().fit(x, y)
+
+cross_validate(Scaled(), x, y)
+CalibratedClassifierCV(GaussianNB()).fit(x, y)
+VotingClassifier([("a", KNeighborsClassifier()), ("b", DecisionTreeClassifier())]).fit(x, y).score(x, y)
+ColumnTransformer([("a", MinMaxScaler(), [0, 1])]).fit_transform(x)
+PCA(2).fit_transform(x)
+cross_validate(RobustScaler(), x, y, scoring=lambda *_: 0)
+Parallel(n_jobs=2)(delayed(RobustScaler().fit)(x) for _ in range(2))
+thread = threading.Thread(target=LinearRegression().fit, args=(x, y))
+thread.start()
+thread.join()
+stream = SGDClassifier(random_state=np.random.RandomState(1))
+for part in range(0, 200, 50):
+    stream.partial_fit(x[part : part + 50], y[part : part + 50], classes=[0, 1])
+print(Mine().fit(x, y).score(x, y))
+try:
+    PCA(-1).fit(x)
+except ValueError as error:
+    print(type(error).__name__)
+"""
+FOLDS = """
+import lightgbm, xgboost
+from sklearn.model_selection import KFold
+for number in range(2):  # as many rounds without an evaluation are no rows
+    xgboost.train({"max_depth": 2}, xgboost.DMatrix(x, y), 20)
+    lightgbm.train({"num_leaves": 4, "verbose": -1}, lightgbm.Dataset(x, y), 20)
+table = xgboost.cv({"max_depth": 2, "eval_metric": "rmse"}, xgboost.DMatrix(x, y), 3, nfold=2, seed=1)
+print(table.to_json(orient="records"))
+said = {"objective": "regression", "num_leaves": 4, "verbose": -1, "force_col_wise": True}
+print(json.dumps(lightgbm.cv(said, lightgbm.Dataset(x, y), 3, folds=KFold(2), stratified=False)))
+"""
+
+
+@pytest.mark.matrix
+def test_only_what_the_script_itself_fits_and_scores_is_told(job: Job, python: Path) -> None:
+    job.write("plain.py", program(NESTED, native=False))
+    plain = job.run(python, "plain.py", shim=False, environ=ONE_THREAD)
+    done = job.run(python, "plain.py", environ=ONE_THREAD)
+    assert done.stdout == plain.stdout
+    run = job.server.run()
+    own = {"CalibratedClassifierCV", "VotingClassifier", "ColumnTransformer", "PCA", "SGDClassifier"}
+    fitted = configured(run)["sklearn"]
+    assert set(fitted) == own | {"LogisticRegression"}  # that in the script's own class
+    assert fitted["LogisticRegression"]["C"] == 3.0
+    assert fitted["SGDClassifier"]["random_state"] == "RandomState"
+    assert fitted["PCA"]["n_components"] == 2
+    assert {name for row in rows(run) for name in row} == {"score/VotingClassifier", "score/Mine", "_step"}
+
+
+@pytest.mark.matrix
+def test_a_cross_validation_is_rows_of_means_and_deviations(job: Job, python: Path) -> None:
+    job.write("plain.py", program(FOLDS, native=False))
+    done = job.run(python, "plain.py", environ=ONE_THREAD)
+    of_xgboost, of_lightgbm = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    found = [{name: value for name, value in row.items() if name != "_step"} for row in rows(job.server.run())]
+    for number, row in enumerate(found[:3]):
+        assert row == pytest.approx({**of_xgboost[number], "epoch": number}, rel=1e-6)  # the table is rounded
+    for number, row in enumerate(found[3:]):
+        kinds = {f"valid_l2-{kind}": of_lightgbm[f"valid l2-{kind}"][number] for kind in ("mean", "stdv")}
+        assert row == {**kinds, "iteration": number}
+    assert len(found) == 6

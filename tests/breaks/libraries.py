@@ -1,0 +1,67 @@
+"""What the libraries of a script tell of its training."""
+
+from __future__ import annotations
+
+from tests.breaks.row import Break
+
+_BOOSTERS = "tests/integration/test_boosters.py"
+_ROWS = f"{_BOOSTERS}::test_the_rows_are_those_of_wandbs_own_callbacks_and_the_script_does_the_same"
+
+BREAKS = (
+    Break(
+        "a fit inside another is none of the script's own",
+        "shim/patches/sklearn.py",
+        "if not is_led or frame.f_code.co_name not in leads:",
+        "if not is_led:",
+        f"{_BOOSTERS}::test_only_what_the_script_itself_fits_and_scores_is_told",
+    ),
+    Break(
+        "a fit below a search is none of the script's own",
+        "shim/patches/sklearn.py",
+        "if not is_led or frame.f_code.co_name not in leads:",
+        "if frame.f_code.co_name not in leads and is_led:",
+        f"{_BOOSTERS}::test_only_what_the_script_itself_fits_and_scores_is_told",
+    ),
+    Break(
+        "an evaluation that the script asks for is no row",
+        "shim/patches/lightgbm.py",
+        "if frame.f_code is codes[0]:",
+        "if True:",
+        _ROWS,
+    ),
+    Break(
+        "the state of XGBoost's random numbers is no parameter",
+        "shim/patches/xgboost.py",
+        " if name not in _STATE",
+        "",
+        _ROWS,
+    ),
+    Break(
+        "the last of CatBoost's rows is its last iteration",
+        "shim/patches/catboost.py",
+        'min(place * period + 1, parameters["iterations"])',
+        "place * period + 1",
+        f"{_BOOSTERS}::test_what_catboost_has_evaluated_is_what_wandbs_callback_sees",
+    ),
+    Break(
+        "what an agent keeps from TensorBoard is in no row",
+        "shim/patches/stable_baselines3.py",
+        ' if "tensorboard" not in (excluded[name] or ())',
+        "",
+        "tests/integration/test_agents.py::test_the_rows_are_those_that_wandb_reads_from_tensorboard",
+    ),
+    Break(
+        "the last validation of a detector has no losses of a training",
+        "shim/patches/ultralytics.py",
+        "if _trained.get(trainer) == trainer.epoch:",
+        "if True:",
+        "tests/integration/test_vision.py::test_ultralytics_rows_are_those_of_its_own_callback",
+    ),
+    Break(
+        "a validation that the script asks for is no row",
+        "shim/patches/fastai.py",
+        "if _rows.row:  #",
+        "if True:  #",
+        "tests/integration/test_vision.py::test_fastais_rows_are_those_of_its_own_callback",
+    ),
+)
