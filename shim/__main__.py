@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from . import __version__, borrowed, columns, doctor, environment, explain, init, install, interpreters, status
-from .companion import journal
+from .checkpoint import JOURNAL
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,9 +136,7 @@ def _status(options: argparse.Namespace) -> int:
         return 0
     rows = status.checkpoints(options.directory)
     if rows is None:
-        print(
-            f"wandb-shim: {options.directory} has no {journal.JOURNAL}: no tracked job has saved there", file=sys.stderr
-        )
+        print(f"wandb-shim: {options.directory} has no {JOURNAL}: no tracked job has saved there", file=sys.stderr)
         return 1
     print(json.dumps(rows, indent=2) if options.json else status.said_of_checkpoints(rows))
     return 0

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
+
+# What the journal beside the checkpoints is called; the name must not look like a checkpoint of anybody's. And in a
+# directory that a library pushes to its hub, which leaves out what begins so.
+JOURNAL = ".wandb-shim-checkpoints.jsonl"
+JOURNAL_NOT_PUSHED = "_wandb-shim-checkpoints.jsonl"
+JOURNALS = (JOURNAL, JOURNAL_NOT_PUSHED)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class Checkpoint:
         step_name: What the library calls that: "iteration" or "step"; the key in the metadata.
         aliases: Names of this version.
         metrics: What the framework wrote down with it.
+        journal: Path of the journal that it is noted in, in a directory that holds it or is it; empty where that is the
+            one beside it.
     """
 
     path: str
@@ -30,6 +39,12 @@ class Checkpoint:
     step_name: str = "step"
     aliases: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    journal: str = ""
+
+    @property
+    def journal_path(self) -> str:
+        """Path of the journal that it is noted in."""
+        return self.journal or os.path.join(os.path.dirname(self.path), JOURNAL)
 
     @property
     def key(self) -> tuple[str, int]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 
 _STEP = re.compile(r"step_(\d+)")
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def _newest_of_megatron(directory: str) -> str:
@@ -29,5 +30,21 @@ def _newest_of_nemo_rl(directory: str) -> str:
     return f"step_{max(steps)}" if steps else ""
 
 
+def _newest_of_transformers(directory: str) -> str:
+    """By the names; the state of the trainer is what is written last."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return ""
+    steps = sorted(int(found[1]) for found in map(_CHECKPOINT.fullmatch, names) if found)
+    while steps and not os.path.exists(os.path.join(directory, f"checkpoint-{steps[-1]}", "trainer_state.json")):
+        steps.pop()
+    return f"checkpoint-{steps[-1]}" if steps else ""
+
+
 # By the layout of a library's directory: how it tells the newest complete checkpoint; "" where there is none.
-NEWEST: Mapping[str, Callable[[str], str]] = {"megatron": _newest_of_megatron, "nemo-rl": _newest_of_nemo_rl}
+NEWEST: Mapping[str, Callable[[str], str]] = {
+    "megatron": _newest_of_megatron,
+    "nemo-rl": _newest_of_nemo_rl,
+    "transformers": _newest_of_transformers,
+}

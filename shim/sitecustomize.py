@@ -35,6 +35,9 @@ HOOKS = {
     "nemo_rl.utils.logger": "patches.nemo_rl",
     "ray.air.integrations.wandb": "patches.ray_wandb",
     "torch.distributed.checkpoint.filesystem": "patches.torch_checkpoint",
+    "accelerate.accelerator": "patches.accelerate",
+    "transformers.trainer_callback": "patches.transformers",
+    "transformers.trainer": "patches.transformers",
     "shim": "",  # no patch: `import shim` works in every process, yet any other module of that name wins
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import columns
+from .checkpoint import JOURNALS
 from .companion import journal, registry
 
 
@@ -48,7 +49,7 @@ def checkpoints(directory: str) -> list[dict[str, Any]] | None:
         For each: path, step, state ("saved" or "committed"), by their steps; None where there is no journal.
     """
     for place in (os.path.abspath(directory), os.path.dirname(os.path.abspath(directory))):
-        if os.path.isfile(os.path.join(place, journal.JOURNAL)):
+        if any(os.path.isfile(os.path.join(place, name)) for name in JOURNALS):
             return sorted(journal.rows(place), key=lambda row: (row["step"], row["path"]))
     return None
 

@@ -111,7 +111,7 @@ class Committer:
             self._pending[ticket] = checkpoint
             self._not_looked_at.add(ticket)
         self._beside.begin(checkpoint.path, hold=hold)
-        self.recover(os.path.dirname(checkpoint.path), run)
+        self.recover(os.path.dirname(checkpoint.journal_path), run)
         note(checkpoint, "saved")
         self._to_look_at.put(functools.partial(self._look, checkpoint, ticket, run))
 

@@ -14,6 +14,8 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..checkpoint import JOURNALS
+
 # Files that are looked into, and bytes and number of the blocks that are read of each.
 _FILES, _BLOCK, _BLOCKS = 8, 4096, 16
 
@@ -42,7 +44,7 @@ def contents_of(path: str) -> Contents:
     """Look at the files of the checkpoint at `path`, a directory or a file."""
     entries = [path]
     for directory, _, names in os.walk(path):
-        entries += [os.path.join(directory, name) for name in names]
+        entries += [os.path.join(directory, name) for name in names if name not in JOURNALS]
     found: dict[str, os.stat_result] = {}
     for entry in entries:
         with contextlib.suppress(OSError):  # gone since they were listed

@@ -13,10 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from .. import log
-from ..checkpoint import Checkpoint
-
-# Beside the checkpoints, in their common directory; the name must not look like a checkpoint of anybody's.
-JOURNAL = ".wandb-shim-checkpoints.jsonl"
+from ..checkpoint import JOURNALS, Checkpoint
 
 # No link and no FIFO that somebody else may have put there: the one leads elsewhere, the other waits.
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -31,9 +28,12 @@ def note(checkpoint: Checkpoint, state: str) -> None:
     """Append "saved" or "committed" to the journal; a directory that cannot be written has none."""
     # The line before may have been cut short by a kill: begin a new one.
     line = "\n" + json.dumps({"state": state, "checkpoint": asdict(checkpoint)}, default=str) + "\n"
-    path = os.path.join(os.path.dirname(checkpoint.path), JOURNAL)
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o666), "a", encoding="utf-8") as file:
+        with open(
+            os.open(checkpoint.journal_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o666),
+            "a",
+            encoding="utf-8",
+        ) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 file.write(line)
     except OSError as error:
@@ -70,20 +70,31 @@ def _remember(found: dict[tuple[str, int], _Kept], key: tuple[str, int], kept: _
 
 
 def _entries(directory: str) -> Iterator[tuple[str, Checkpoint]]:
-    """What the journal says, line by line; a line that makes no sense costs that line only."""
-    for line in _newest_lines(os.path.join(directory, JOURNAL)):
-        try:
-            row = json.loads(line)
-            checkpoint = Checkpoint.from_dict(row["checkpoint"])
-            name = os.path.basename(checkpoint.path)
-            texts = (checkpoint.collection, checkpoint.step_name, *checkpoint.aliases)
-            if name in ("", ".", "..") or not all(isinstance(text, str) for text in texts):
-                continue
-            # The next start may see the directory at another place: in another container, or moved.
-            path = os.path.join(directory, name)
-            yield str(row["state"]), replace(checkpoint, path=path, step=int(checkpoint.step))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-            continue  # the last line of a process that was killed
+    """What the journals of `directory` say, line by line; a line that makes no sense costs that line only."""
+    for journal in (os.path.join(directory, name) for name in JOURNALS):
+        for line in _newest_lines(journal):
+            try:
+                row = json.loads(line)
+                checkpoint = Checkpoint.from_dict(row["checkpoint"])
+                place = _place(checkpoint)
+                texts = (checkpoint.collection, checkpoint.step_name, *checkpoint.aliases)
+                if not place or not all(isinstance(text, str) for text in texts):
+                    continue
+                # The next start may see the directory at another place: in another container, or moved.
+                path = os.path.normpath(os.path.join(directory, place))
+                found = replace(checkpoint, path=path, journal=checkpoint.journal and journal)
+                yield str(row["state"]), replace(found, step=int(checkpoint.step))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+                continue  # the last line of a process that was killed
+
+
+def _place(checkpoint: Checkpoint) -> str:
+    """Where it lies, seen from the directory of its journal: in there, or no place of ours, which is empty."""
+    if checkpoint.journal:
+        place = os.path.relpath(checkpoint.path, os.path.dirname(checkpoint.journal))
+        return "" if place.split(os.sep)[0] == os.pardir else place
+    name = os.path.basename(checkpoint.path)
+    return "" if name in (os.curdir, os.pardir) else name
 
 
 def _newest_lines(path: str) -> Iterator[bytes]:

@@ -14,9 +14,13 @@ from ..script import content
 
 # Called with the result, and with what the original was called with.
 Watcher = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
+# Called before, with the same but for the result.
+Forerunner = Callable[[tuple[Any, ...], dict[str, Any]], object]
 
 
-def after(owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False) -> bool:
+def after(
+    owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False, first: Forerunner | None = None
+) -> bool:
     """Have `then(result, args, kwargs)` called after each call of `owner.name` that has not raised.
 
     Args:
@@ -25,6 +29,7 @@ def after(owner: Any, name: str, then: Watcher, *, title: str, outermost: bool =
         then: What is called.
         title: What is lost where it fails, for the one line that says so.
         outermost: Whether calls that the function makes of itself are left out.
+        first: What is called before the function, if anything.
 
     Returns:
         Whether there is such a function; it is wrapped once.
@@ -40,6 +45,8 @@ def after(owner: Any, name: str, then: Watcher, *, title: str, outermost: bool =
     @functools.wraps(original)
     def watched(*args: Any, **kwargs: Any) -> Any:
         nonlocal depth
+        if first is not None:
+            quietly(first, args, kwargs, title=title)
         depth += 1
         try:
             result = original(*args, **kwargs)

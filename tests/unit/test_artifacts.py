@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from shim import install, log
-from shim.checkpoint import Checkpoint, as_wandb_keeps, clean
+from shim.checkpoint import JOURNAL, JOURNALS, Checkpoint, as_wandb_keeps, clean
 from shim.companion import artifacts, journal
 from shim.companion.artifacts import Committer
 from shim.companion.contents import contents_of
-from shim.companion.journal import JOURNAL, note, uncommitted
+from shim.companion.journal import note, uncommitted
 
 
 def checkpoint(directory: Path, step: int) -> Checkpoint:
@@ -125,6 +125,29 @@ def test_a_journal_that_was_moved_speaks_of_the_checkpoints_beside_it(tmp_path: 
     note(checkpoint(before, 1), "saved")
     before.rename(after)
     assert [found.path for found in uncommitted(str(after))] == [str(after / "iter_0000001")]
+
+
+@pytest.mark.parametrize("place", [".", "model", "checkpoints/step_1"])
+def test_a_journal_may_lie_above_its_checkpoints_or_in_one(tmp_path: Path, place: str) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    for name in JOURNALS:
+        (before / place).mkdir(parents=True, exist_ok=True)
+        note(Checkpoint(str((before / place).resolve()), "c", 1, journal=str(before / name)), "saved")
+        before.rename(after)
+        (found,) = uncommitted(str(after))
+        assert (found.path, found.journal) == (str((after / place).resolve()), str(after / name))
+        note(found, "committed")
+        assert uncommitted(str(after)) == []
+        shutil.rmtree(after)
+
+
+def test_a_journal_speaks_of_nothing_beside_its_directory(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for path in (tmp_path, tmp_path / "other"):
+        path.mkdir(exist_ok=True)
+        note(Checkpoint(str(path), "c", 1, journal=str(inner / JOURNAL)), "saved")
+    assert uncommitted(str(inner)) == []
 
 
 @pytest.mark.parametrize("kind", ["link", "link to nowhere", "FIFO", "directory", "socket"])

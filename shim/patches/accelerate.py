@@ -1,0 +1,101 @@
+"""Accelerate: what a script gives to its trackers, also where there are none, and the states that it saves.
+
+Why: `Accelerator.log` and `init_trackers` hand their arguments to the trackers of `log_with` alone, and no tracker
+knows of `save_state`. Hugging Face's Trainer has an Accelerator of its own and calls none of them (transformers
+5.24.0).
+
+What is relied on (accelerate 1.15.0, accelerate/accelerator.py; the same from 0.20 on):
+- `log` gives `values` and `step` to each tracker, `WandBTracker.log` to `run.log`;
+- `save_state` returns the directory, ends with `project_configuration.iteration += 1`, and with
+  `automatic_checkpoint_naming` begins by deleting older ones (`total_limit`). It takes every name in
+  `project_dir/checkpoints` for one with a number, and so does `load_state`: a journal must not lie there;
+- `load_state` gives the directory on to `load_accelerator_state`, as the first argument.
+
+Remove when: never.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from types import ModuleType
+from typing import Any
+
+from ..checkpoint import JOURNAL, Checkpoint, clean
+from ..script import checkpoints, content
+from . import wrapping
+from .liveness import Liveness
+
+MODULE = "accelerate.accelerator"
+
+# `step_500`, `checkpoint-500`, `epoch_3`; any other name has no number.
+_NUMBERED = re.compile(r"(?:.*\D)?(\d+)")
+# The directory below the project's that `automatic_checkpoint_naming` saves in.
+_AUTOMATIC = "checkpoints"
+
+
+def apply(module: ModuleType) -> bool:
+    """Watch the Accelerator; once, and only in a shape that is known."""
+    accelerator: Any = getattr(module, "Accelerator", None)
+    watched = (
+        (accelerator, "log", _on_log, None),
+        (accelerator, "init_trackers", _on_init_trackers, None),
+        (accelerator, "save_state", _on_save_state, _before_save_state),
+        (module, "load_accelerator_state", _on_load_state, None),
+    )
+    missing = [
+        name
+        for owner, name, then, first in watched
+        if owner is None or not wrapping.after(owner, name, then, title=f"{name} of accelerate", first=first)
+    ]
+    if missing:
+        _liveness.unknown(f"{MODULE} has no {' and '.join(missing)}")
+    return not missing
+
+
+def _on_log(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if content.wanted(content.METRICS) and args[0].is_main_process:
+        values = wrapping.argument(args, kwargs, 1, "values")
+        content.metrics(values, step=wrapping.argument(args, kwargs, 2, "step"))
+
+
+def _on_init_trackers(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    values = wrapping.argument(args, kwargs, 2, "config")
+    if values and content.wanted(content.CONFIG) and args[0].is_main_process:
+        content.config(values, under="accelerate")
+
+
+def _before_save_state(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if args[0].project_configuration.total_limit:
+        checkpoints.settle()
+
+
+def _on_save_state(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    accelerator = args[0]
+    if accelerator.is_main_process and checkpoints.has_run():
+        path = os.path.abspath(result)
+        name = os.path.basename(path)
+        saves = accelerator.project_configuration.iteration
+        checkpoints.saved(_checkpoint(path, saves, (name, "latest")))
+
+
+def _on_load_state(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if checkpoints.has_run():
+        path = os.path.abspath(wrapping.argument(args, kwargs, 0, "input_dir"))
+        read = _checkpoint(path, 0, (os.path.basename(path),))
+        checkpoints.recover(os.path.dirname(read.journal))
+        checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
+
+
+def _checkpoint(path: str, saves: int, aliases: tuple[str, ...]) -> Checkpoint:
+    """The one at `path`: by the number in its name, or as one of so many saves."""
+    name, place = os.path.basename(path), os.path.dirname(path)
+    if os.path.basename(place) == _AUTOMATIC:
+        place = os.path.dirname(place)
+    found = _NUMBERED.fullmatch(name)
+    step = int(found[1]) if found else saves
+    step_name = "save" if not found else "epoch" if name.startswith("epoch") else "step"
+    return Checkpoint(path, os.path.basename(place), step, step_name, aliases, journal=os.path.join(place, JOURNAL))
+
+
+_liveness = Liveness("accelerate", "accelerate", f"{MODULE}.Accelerator.save_state", "")
