@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
@@ -53,7 +53,7 @@ class Checkpoint:
 
     def to_dict(self) -> dict[str, Any]:
         """As it goes over the channel: plain values only."""
-        return {**asdict(self), "step": int(self.step), "metrics": plain(self.metrics)}
+        return {**vars(self), "step": int(self.step), "metrics": plain(self.metrics)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Checkpoint:

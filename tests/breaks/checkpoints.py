@@ -206,6 +206,27 @@ BREAKS = (
         "tests/unit/test_artifacts.py::test_a_journal_speaks_of_nothing_beside_its_directory",
     ),
     Break(
+        "Hugging Face's Trainer may delete a checkpoint right after the next",
+        "shim/patches/transformers.py",
+        "    if _kept:\n        checkpoints.settle()\n",
+        "",
+        "tests/integration/test_transformers.py::test_a_killed_job_is_resumed_from_its_input_which_is_logged_first",
+    ),
+    Break(
+        "what Hugging Face's Trainer resumes from is an input",
+        "shim/patches/transformers.py",
+        '    checkpoints.loaded(f"{clean(read.collection)}:{clean(aliases[0])}", read)\n',
+        "",
+        "tests/integration/test_transformers.py::test_a_killed_job_is_resumed_from_its_input_which_is_logged_first",
+    ),
+    Break(
+        "Accelerate finds no journal of ours among its states",
+        "shim/patches/accelerate.py",
+        "    if os.path.basename(place) == _AUTOMATIC:\n        place = os.path.dirname(place)\n",
+        "",
+        "tests/integration/test_accelerate.py::test_the_run_has_what_the_own_tracker_would_have_logged_and_each_state",
+    ),
+    Break(
         "Megatron-Bridge's own logging is switched on",
         "shim/patches/megatron_bridge.py",
         "        settings.wandb_project = os.environ.get(environment.PROJECT)\n",
