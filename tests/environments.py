@@ -87,6 +87,11 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
         minor="3.11",
         installer="pip",
     ),
+    "trl": Packages(
+        ("torch==2.13.0", "numpy", "transformers==5.24.0", "accelerate==1.15.0", "trl==1.16.0", WANDB, WRAPT),
+        minor="3.11",
+        installer="pip",
+    ),
     # megatron-bridge as it installs without a GPU; "transformers<5" and datasets must be resolved together.
     "megatron": Packages(
         (
@@ -156,6 +161,7 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
 # Large, and asked for by few: made when a test does, not by --all.
 ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "boosters", "rl-vision"})
 ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "lm-eval", "litgpt"})
+ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "boosters", "rl-vision", "trl"})
 
 
 class EnvironmentUnavailableError(RuntimeError):

@@ -138,7 +138,7 @@ PATCHES = (
         "transformers",
         ("transformers.trainer_callback", "transformers.trainer"),
         ("transformers",),
-        "transformers 5.24.0",
+        "transformers 4.57.6, 5.24.0",
         "configuration, metrics, checkpoints",
         everywhere=True,
     ),

@@ -4,7 +4,7 @@ Why: `Accelerator.log` and `init_trackers` hand their arguments to the trackers 
 knows of `save_state`. Hugging Face's Trainer has an Accelerator of its own and calls none of them (transformers
 5.24.0).
 
-What is relied on (accelerate 1.15.0, accelerate/accelerator.py; the same from 0.20 on):
+What is relied on (accelerate 1.15.0, accelerate/accelerator.py; read in 0.34.2 and 0.30.0, too):
 - `log` gives `values` and `step` to each tracker, `WandBTracker.log` to `run.log`;
 - `save_state` returns the directory, ends with `project_configuration.iteration += 1`, and with
   `automatic_checkpoint_naming` begins by deleting older ones (`total_limit`). It takes every name in

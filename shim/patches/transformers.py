@@ -4,7 +4,7 @@ Why: its `WandbCallback` is there only where the script has asked for it (`repor
 and uploads checkpoints, where it does at all, within the training step. What it would have logged is told here, where
 the Trainer tells its callbacks: in the methods of `CallbackHandler`, so that none of ours stands in the script's list.
 
-What is relied on (transformers 5.24.0; the same from 4.40 on):
+What is relied on (transformers 5.24.0; read in 4.57.6 and 4.40.0, too):
 - transformers/integrations/integration_utils.py, `WandbCallback`: its rows, its summary, its configuration;
 - transformers/trainer.py, `_maybe_log_save_evaluate`: evaluation, then `_save_checkpoint`, then `on_save`. The former
   writes `trainer_state.json` as the last file of the checkpoint, by `TrainerState.save_to_json`, and deletes older

@@ -54,7 +54,7 @@ best.save_model()
 print(torch.rand(1).item(), saved(), sorted(callbacks - {"WandbCallback"}), modules & {"wrapt"})
 """
 # What `print` shows of the figures that are another in each run, and what wandb says.
-_ANOTHER = re.compile(rf"'\w*({'|'.join(VARYING)})': '[^']*'|.*wandb.*\n")
+_ANOTHER = re.compile(rf"'\w*({'|'.join(VARYING)})': [^,}}]*|.*wandb.*\n")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,24 @@ def test_the_run_has_what_the_own_logger_would_have_logged_and_the_checkpoints(j
     ]
     best = next(artifact for artifact in job.server.artifacts if "best" in artifact.aliases)
     assert {"loss", "eval_loss", "epoch"} <= {*best.metadata["metrics"]}
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("transformers.trainer_callback", "class CallbackHandler:\n    def on_log(self, args, logs): ...\n"),
+        ("accelerate.accelerator", "class Accelerator:\n    def log(self, values): ...\n"),
+    ],
+    ids=["transformers", "accelerate"],
+)
+def test_an_unknown_shape_is_one_line_with_the_version(job: Job, module: str, text: str) -> None:
+    package = module.partition(".")[0]
+    job.write(f"{package}/__init__.py", "__version__ = '9.0'\n")
+    job.write(f"{module.replace('.', '/')}.py", text)
+    job.write("train.py", f"import {module}\nprint('trained')\n")
+    done = job.run(python_of("wandb"), "train.py")
+    assert done.stdout == "trained\n"
+    assert [package in line for line in done.stderr.splitlines() if "9.0" in line] == [True]
 
 
 # Killed as soon as it stands in the journal that a checkpoint was saved.
@@ -162,3 +180,39 @@ def test_of_two_ranks_one_logs_the_checkpoints(job: Job, python: Path) -> None:
     run = job.server.run()
     assert [row["train/global_step"] for row in run.history] == [1, 2, 3, 4, 5, 6, 6]
     assert [step for step, _ in versions(job)] == [2, 4, 6]
+
+
+TRL = """\
+import sys
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, set_seed
+from trl import SFTConfig, SFTTrainer
+
+set_seed(1)
+words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "a": 2, "b": 3}, unk_token="<pad>"))
+words.pre_tokenizer = pre_tokenizers.Whitespace()
+tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
+arguments = SFTConfig(
+    output_dir="out-1.5b", max_steps=2, save_steps=1, logging_steps=1, report_to=sys.argv[1], use_cpu=True,
+    disable_tqdm=True, per_device_train_batch_size=2, model_init_kwargs=None, bf16=False,
+)
+model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=4, n_positions=8))
+rows = Dataset.from_dict({"text": ["a b a", "b a b", "a a b", "b b a"]})
+trainer = SFTTrainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer)
+trainer.train()
+trainer.save_model()
+"""
+
+
+@pytest.mark.matrix
+def test_a_trainer_of_trl_is_one_too(job: Job) -> None:
+    python = python_of("trl")
+    job.write("train.py", TRL)
+    job.run(python, "train.py", "wandb", shim=False)
+    shutil.rmtree(job.directory / "out-1.5b")
+    job.run(python, "train.py", "none")
+    native, run = job.server.runs
+    assert [steady(row) for row in run.history] == [steady(row) for row in native.history]
+    assert run.config["transformers"].keys() == configured(native).keys()
+    assert [step for step, _ in versions(job)] == [1, 2, 2]
