@@ -42,9 +42,20 @@ def _newest_of_transformers(directory: str) -> str:
     return f"checkpoint-{steps[-1]}" if steps else ""
 
 
+def _newest_of_lightning(directory: str) -> str:
+    """By the time of its files and directories named `*.ckpt`."""
+    try:
+        with os.scandir(directory) as entries:
+            found = [(entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".ckpt")]
+    except OSError:
+        return ""
+    return max(found)[1] if found else ""
+
+
 # By the layout of a library's directory: how it tells the newest complete checkpoint; "" where there is none.
 NEWEST: Mapping[str, Callable[[str], str]] = {
     "megatron": _newest_of_megatron,
     "nemo-rl": _newest_of_nemo_rl,
     "transformers": _newest_of_transformers,
+    "lightning": _newest_of_lightning,
 }

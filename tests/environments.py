@@ -139,6 +139,12 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "litgpt": Packages(("torch==2.13.0", "numpy", "litgpt", WANDB, WRAPT), minor="3.11", installer="pip"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
+    # Keras on two backends: its W&B callbacks import TensorFlow, whatever it computes with.
+    "keras": Packages(
+        ("torch==2.13.0", "tensorflow-cpu==2.21.0", "keras==3.15.1", "numpy", WANDB, WRAPT),
+        minor="3.11",
+        installer="pip",
+    ),
     "boosters": Packages(("xgboost-cpu", "lightgbm", "catboost", "scikit-learn", "pandas", WANDB, WRAPT), minor="3.12"),
     "rl-vision": Packages(
         (
@@ -159,9 +165,9 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
 
 
 # Large, and asked for by few: made when a test does, not by --all.
-ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "boosters", "rl-vision"})
-ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "lm-eval", "litgpt"})
-ON_FIRST_USE = frozenset({"megatron", "launcher", "frameworks", "spacy", "boosters", "rl-vision", "trl"})
+ON_FIRST_USE = frozenset(
+    {"megatron", "launcher", "frameworks", "spacy", "lm-eval", "litgpt", "boosters", "rl-vision", "trl", "keras"}
+)
 
 
 class EnvironmentUnavailableError(RuntimeError):

@@ -147,6 +147,14 @@ PATCHES = (
     Patch("fastai", ("fastai.learner",), ("fastai",), "fastai 2.8.12", "metrics, parameters"),
     Patch("lightgbm", ("lightgbm.engine",), ("lightgbm",), "lightgbm 4.7.0", "metrics, parameters"),
     Patch(
+        "lightning",
+        ("lightning.pytorch.trainer.trainer", "pytorch_lightning.trainer.trainer"),
+        ("lightning", "pytorch-lightning"),
+        "lightning 2.6.6",
+        "hyperparameters, metrics, checkpoints",
+        everywhere=True,
+    ),
+    Patch(
         "sklearn",
         ("sklearn.base", "sklearn.model_selection._search"),
         ("scikit-learn",),

@@ -44,12 +44,13 @@ def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ())
         way.tell({"tell": "content", "what": CONFIG, **said})
 
 
-def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None) -> None:
+def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None, at: float = 0.0) -> None:
     """A row of metrics, as a framework gives it to its loggers.
 
     Args:
         row: By name: numbers, also those of numpy and tensors on the CPU with one element. What is none is left out.
         step: The run's own step; None where the row names its step among its metrics, as most frameworks do.
+        at: When it was logged, in seconds; 0 for now.
     """
     way = _way(METRICS)
     if way is not None:
@@ -57,7 +58,7 @@ def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None) -> None:
 
         numbers = {str(name): number for name, value in row.items() if (number := as_number(value)) is not None}
         if numbers:
-            _tell_metrics(way, {"values": numbers, "step": step, "time": time.time()})
+            _tell_metrics(way, {"values": numbers, "step": step, "time": at or time.time()})
 
 
 def event(directory: str, values: "Mapping[str, float]", *, step: int = 0, time: float = 0.0) -> None:

@@ -1,0 +1,200 @@
+"""The checkpoints of Lightning's Trainer, of its ModelCheckpoint and of the script's own `trainer.save_checkpoint`.
+
+What is relied on (lightning 2.6.6; the same from 2.0 on):
+- trainer/trainer.py, `Trainer.save_checkpoint`: all saves pass here, on all ranks, and it returns after a barrier. Only
+  `AsyncCheckpointIO` (plugins/io/async_plugin.py) writes later, in an executor with one thread: what is submitted to
+  that next comes after the save;
+- callbacks/model_checkpoint.py: a path is the callback's best, last or one of its best before it is saved there;
+  `_remove_checkpoint` deletes; `save_last="link"` makes a link, by `_link_checkpoint` (from 2.2 on);
+- trainer/connectors/checkpoint_connector.py, `resume_end`: called in each stage, once what was to be loaded is;
+- tuner/*.py: a state is saved under a hidden name, and deleted at the end.
+
+Where the script's own WandbLogger makes artifacts of a ModelCheckpoint's files (`log_model`), there are none of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+from ..checkpoint import Checkpoint, clean
+from ..script import checkpoints, content
+from . import wrapping
+from .liveness import Liveness
+
+_TITLE = "a checkpoint of Lightning"
+_SUFFIX = ".ckpt"
+_IN_NAME = re.compile(r"(?:^|[^a-z])step=?(\d+)")
+_TUNER = (".lr_find_", ".scale_batch_size_")
+# Directories whose names say nothing of what is trained: of versions, trials, dates, runs of MLflow; and by custom.
+_NAMELESS = re.compile(r"(version|trial)?[\d\W_]*(T?[\d\W_]+)?|[0-9a-f]{32}", re.IGNORECASE)
+_BY_CUSTOM = frozenset(
+    {
+        *("checkpoints", "checkpoint", "ckpts", "ckpt", "lightning_logs", "logs", "log", "runs", "multirun", "mlruns"),
+        *("outputs", "output", "results", "tmp"),
+    }
+)
+
+# What this process has saved.
+_saved: set[str] = set()
+# The state that a tuner has saved before it tries something out.
+_tuning = ""
+
+
+def apply(module: ModuleType) -> bool:
+    """Watch the saves, and what is loaded; in a shape that is known."""
+    callback = getattr(sys.modules.get(_callbacks_of(module)), "ModelCheckpoint", object)
+    watched = (
+        wrapping.after(getattr(module, "Trainer", object), "save_checkpoint", _on_save, title=_TITLE),
+        wrapping.after(getattr(module, "_CheckpointConnector", object), "resume_end", _on_resume, title=_TITLE),
+        wrapping.after(callback, "_remove_checkpoint", _nothing, title=_TITLE, first=_before_removal),
+    )
+    wrapping.after(callback, "_link_checkpoint", _on_link, title=_TITLE)
+    if not all(watched):
+        _liveness.unknown("Trainer.save_checkpoint or what is around it is not as it was")
+    return all(watched)
+
+
+def is_tuning() -> bool:
+    """Whether a learning rate or a batch size is being tried out."""
+    global _tuning
+    if _tuning and not os.path.exists(_tuning):
+        _tuning = ""
+    return bool(_tuning)
+
+
+def _on_save(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    global _tuning
+    trainer, path = args[0], _local(wrapping.argument(args, kwargs, 1, "filepath"))
+    if not path or not trainer.is_global_zero:
+        return
+    if os.path.basename(path).startswith(_TUNER):
+        _tuning = path
+    elif not is_tuning() and checkpoints.has_run():
+        _liveness.called()
+        managers = [one for one in trainer.checkpoint_callbacks if _is_of(path, one)]
+        if not (managers and _are_logged_by_the_script(trainer)):
+            _tell(trainer, path, _aliases(path, managers, trainer))
+
+
+def _tell(trainer: Any, path: str, aliases: tuple[str, ...]) -> None:
+    """Now, or once all of it is written."""
+    figures = {**trainer._logger_connector._callback_metrics, "epoch": trainer.current_epoch}
+    step, collection = int(trainer.global_step), _collection(path, trainer)
+    _saved.add(path)
+
+    def tell() -> None:
+        numbers = {name: number for name, value in figures.items() if (number := content.as_number(value)) is not None}
+        checkpoints.saved(Checkpoint(path, collection, step, "step", aliases, numbers))
+
+    io = trainer.strategy.checkpoint_io
+    while io is not None and getattr(io, "_executor", None) is None:
+        io = getattr(io, "checkpoint_io", None)
+    if io is None:
+        tell()
+    else:
+        io._executor.submit(_once_written, io, path, tell)
+
+
+def _once_written(io: Any, path: str, tell: Any) -> None:
+    if getattr(io, "_error", None) is None and os.path.exists(path):
+        wrapping.quietly(tell, title=_TITLE)
+
+
+def _on_link(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """`last.ckpt` refers to a checkpoint that is logged: the same content, which gets one more alias."""
+    trainer, path = args[0], _local(wrapping.argument(args, kwargs, 2, "linkpath"))
+    target = _local(wrapping.argument(args, kwargs, 1, "filepath"))
+    if path and target in _saved and trainer.is_global_zero and checkpoints.has_run():
+        _tell(trainer, path, (_stem(path), "last", "latest"))
+
+
+def _before_removal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    path = _local(wrapping.argument(args, kwargs, 2, "filepath"))
+    if path in _saved:
+        _saved.discard(path)
+        checkpoints.settle()
+
+
+def _nothing(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """All was done before."""
+
+
+def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A stage begins: its directories are in use, and what was to be loaded is."""
+    trainer = args[0].trainer
+    if not trainer.is_global_zero or not checkpoints.has_run():
+        return
+    for callback in trainer.checkpoint_callbacks if not trainer.fast_dev_run else ():
+        directory = _local(getattr(callback, "dirpath", None))
+        if directory:
+            _liveness.watch(directory)
+            checkpoints.recover(directory)
+    path = _local(args[0]._ckpt_path)
+    if path and path not in _saved and not os.path.basename(path).startswith(_TUNER):
+        checkpoints.recover(os.path.dirname(path))
+        found = _IN_NAME.search(os.path.basename(path))
+        step = int(found[1]) if found else int(trainer.global_step)
+        read = Checkpoint(path, _collection(path, trainer), step, "step", (_stem(path),))
+        checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
+
+
+def _local(path: Any) -> str:
+    """The absolute path of what is in this machine's file systems; "" for all else."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    return os.path.abspath(text) if text and "://" not in text else ""
+
+
+def _stem(path: str) -> str:
+    return os.path.basename(path).removesuffix(_SUFFIX)
+
+
+def _is_of(path: str, callback: Any) -> bool:
+    named = (getattr(callback, name, "") for name in ("best_model_path", "last_model_path"))
+    return path in {_local(one) for one in (*named, *getattr(callback, "best_k_models", ()))}
+
+
+def _aliases(path: str, managers: list[Any], trainer: Any) -> tuple[str, ...]:
+    """With several callbacks "best" is the first one's, as in `ckpt_path="best"`; the others say what it is best in."""
+    found = [_stem(path), "latest"]
+    for callback in managers:
+        if _local(callback.last_model_path) == path:
+            found.append("last")
+        if _local(callback.best_model_path) == path:
+            monitor = getattr(callback, "monitor", None)
+            is_first = callback is trainer.checkpoint_callback or not monitor
+            found.append("best" if is_first else f"best-{monitor}")
+    return tuple(dict.fromkeys(found))
+
+
+def _are_logged_by_the_script(trainer: Any) -> bool:
+    """Whether its own WandbLogger makes artifacts of what a ModelCheckpoint saves."""
+    return any(getattr(logger, "_log_model", False) for logger in trainer.loggers)
+
+
+def _collection(path: str, trainer: Any) -> str:
+    """The same at each start of the job: the next directory above with a name of its own, else the program's name.
+
+    The default, `lightning_logs/version_3/checkpoints` below the working directory, has no name of its own.
+    """
+    versions = {str(logger.version) for logger in trainer.loggers if type(logger).__name__ == "WandbLogger"}
+    here, directory = os.getcwd(), os.path.dirname(path)
+    while directory not in (here, os.path.dirname(directory)):
+        name = os.path.basename(directory)
+        if name.lower() not in _BY_CUSTOM and name not in versions and not _NAMELESS.fullmatch(name):
+            return name
+        directory = os.path.dirname(directory)
+    program = os.path.abspath(sys.argv[0]) if sys.argv else ""
+    if os.path.basename(program) == "__main__.py":
+        program = os.path.dirname(program)
+    return os.path.splitext(os.path.basename(program))[0] or "checkpoints"
+
+
+def _callbacks_of(module: ModuleType) -> str:
+    return f"{module.__name__.removesuffix('.trainer.trainer')}.callbacks.model_checkpoint"
+
+
+_liveness = Liveness("lightning", "lightning", "Trainer.save_checkpoint", "lightning")

@@ -1,0 +1,167 @@
+"""Lightning without a W&B logger: what its own would have logged, and each checkpoint as an artifact."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.comparing import configured, steady
+from tests.environments import python_of
+from tests.jobs import NODE_DIES, Job
+from tests.wandb_server import Fault
+
+pytestmark = pytest.mark.xdist_group("frameworks")
+
+# A model whose score is best in its second epoch.
+PARTS = """\
+import os, pickle, sys, time, torch
+import {package} as L
+from {package}.callbacks import LearningRateMonitor, ModelCheckpoint
+from {package}.loggers import CSVLogger, WandbLogger
+
+class Model(L.LightningModule):
+    def __init__(self, width=4, hub_token="hf_secret", names=("a", "b")):
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = torch.nn.Linear(width, 1)
+
+    def training_step(self, batch, index):
+        loss = self.layer(batch).square().mean()
+        self.log("train/loss", loss, on_step=True, on_epoch=True)
+        self.log("count", index, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch, index):
+        self.log("score", abs(self.current_epoch - 1.0))
+        self.log("each", self.layer(batch).mean(), on_step=True)
+
+    def test_step(self, batch, index):
+        self.log("test/loss", self.layer(batch).mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+def data(rows=16):
+    return torch.utils.data.DataLoader(torch.ones(rows, 4), batch_size=4)
+
+def trainer(**changes):
+    L.seed_everything(1, verbose=False)
+    given = dict(
+        max_epochs=3, accelerator="cpu", log_every_n_steps=2, enable_model_summary=False, enable_progress_bar=False,
+        logger=False, callbacks=[ModelCheckpoint("exp-1.5b/checkpoints", monitor="score", save_last=True)],
+    )
+    return L.Trainer(**{{**given, **changes}})
+
+def kept(place="exp-1.5b/checkpoints"):
+    return sorted(name for name in os.listdir(place) if not name.startswith("."))
+"""
+TRAINS = """
+logger = {"none": False, "wandb": None}.get(sys.argv[1])
+logger = WandbLogger(project="theirs", name="mine") if logger is None else logger
+one = trainer(logger=logger)
+one.fit(Model(), data(), data(8))
+one.test(dataloaders=data(8), ckpt_path="best")
+trainer(fast_dev_run=True, callbacks=[]).fit(Model(), data(), data())
+one.save_checkpoint("by-hand.ckpt")
+pickle.dumps(one.callback_metrics)
+print(kept(), [type(callback).__name__ for callback in one.callbacks], torch.rand(1).item())
+print({name.partition(".")[0] for name in sys.modules} & {"wrapt"}, one.loggers if logger is False else "")
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    return python_of("frameworks")
+
+
+def versions(job: Job, collection: str) -> list[tuple[int, list[str]]]:
+    found = [artifact for artifact in job.server.artifacts if artifact.collection == collection]
+    found = sorted((one for one in found if one.version is not None), key=lambda one: one.version or 0)
+    return [(one.metadata["step"], sorted(one.aliases)) for one in found]
+
+
+def parts(package: str = "lightning.pytorch") -> str:
+    return PARTS.format(package=package)
+
+
+def own_words(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if "wandb" not in line)
+
+
+def test_the_run_has_what_the_own_logger_would_have_logged_and_the_checkpoints(job: Job, python: Path) -> None:
+    job.write("train.py", parts() + TRAINS)
+    job.run(python, "train.py", "wandb", shim=False)
+    shutil.rmtree(job.directory / "exp-1.5b")
+    plain = job.run(python, "train.py", "none", shim=False)
+    shutil.rmtree(job.directory / "exp-1.5b")
+    done = job.run(python, "train.py", "none")
+    native, run = job.server.runs
+    assert done.stdout == plain.stdout
+    assert "['epoch=1-step=8.ckpt', 'last.ckpt']" in done.stdout
+    assert own_words(done.stderr) == own_words(plain.stderr)
+    assert done.stderr.count("wandb-shim:") == 1
+
+    assert [steady(row) for row in run.history] == [steady(row) for row in native.history]
+    assert len(run.history) > 10
+    run.summary.pop("throughput", None)
+    assert steady(run.summary) == steady(native.summary)
+    assert run.config["_wandb"]["m"] == native.config["_wandb"]["m"]
+    theirs = {**configured(native), "hub_token": "********"}
+    assert run.config["lightning"] == theirs
+    assert versions(job, "exp-1.5b") == [
+        (4, ["epoch-0-step-4"]),
+        (4, []),
+        (8, ["best", "epoch-1-step-8"]),
+        (8, ["last", "latest"]),
+    ]
+    assert versions(job, "train") == [(12, ["by-hand", "latest"])]
+    best = next(artifact for artifact in job.server.artifacts if "best" in artifact.aliases)
+    assert best.metadata["metrics"]["score"] == 0.0
+    assert best.metadata["metrics"]["epoch"] == 1
+    assert run.used_artifacts == []
+
+
+# Killed as soon as it stands in the journal that both checkpoints of an epoch were saved.
+KILLED = f"""
+def die():
+    {NODE_DIES}
+class Kill(L.Callback):
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch:
+            journal = "exp-1.5b/checkpoints/.wandb-shim-checkpoints.jsonl"
+            while not os.path.exists(journal) or "last.ckpt" not in open(journal).read(): time.sleep(0.01)
+            die()
+one = trainer()
+one.callbacks.append(Kill())
+one.fit(Model(), data(), data(8))
+"""
+# Of two callbacks each has a best one of its own; and "last" is a link.
+RESUMES = """
+both = [
+    ModelCheckpoint("exp-1.5b/checkpoints", monitor="score", save_last="link"),
+    ModelCheckpoint("exp-1.5b/checkpoints", "least-{step}", monitor="count", mode="min"),
+]
+first = "exp-1.5b/checkpoints/epoch=0-step=4.ckpt"
+trainer(callbacks=both, max_epochs=2).fit(Model(), data(), data(8), ckpt_path=first)
+print(os.path.islink("exp-1.5b/checkpoints/last-v1.ckpt"), kept())
+"""
+
+
+def test_a_killed_job_is_resumed_from_its_input_which_is_logged_first(job: Job, python: Path) -> None:
+    job.write("train.py", parts("pytorch_lightning") + KILLED)
+    job.server.set_fault(Fault("hang", match="CreateArtifact$"))
+    assert job.run(python, "train.py", check=False).returncode == -9
+    assert versions(job, "exp-1.5b") == []
+    job.server.clear_faults()
+    job.write("train.py", parts("pytorch_lightning") + RESUMES)
+    done = job.run(python, "train.py")
+    assert job.server.runs[-1].used_artifacts == ["exp-1.5b:v0"]
+    assert done.stdout.startswith("True ['epoch=0-step=4.ckpt', 'epoch=1-step=8.ckpt', 'last-v1.ckpt', 'last.ckpt'")
+    assert versions(job, "exp-1.5b") == [
+        (4, ["epoch-0-step-4"]),
+        (4, []),
+        (8, ["best", "epoch-1-step-8", "last", "last-v1"]),
+        (8, ["best-count", "latest", "least-step-8"]),
+    ]
