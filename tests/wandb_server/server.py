@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Collection
+from pathlib import Path
 from types import TracebackType
 
 import uvicorn
@@ -24,9 +25,10 @@ START_TIMEOUT = 20.0
 class WandbServer:
     """A running server. Make one with `WandbServer.start()`."""
 
-    def __init__(self, api: Api, listener: socket.socket) -> None:
+    def __init__(self, api: Api, listener: socket.socket, certificate: Path | None = None) -> None:
         self._api = api
         self._listener = listener
+        self._scheme = "https" if certificate else "http"
         self._server = uvicorn.Server(
             uvicorn.Config(
                 api.application(),
@@ -36,6 +38,7 @@ class WandbServer:
                 lifespan="off",
                 log_level="warning",
                 timeout_graceful_shutdown=1,
+                ssl_certfile=certificate,
             )
         )
         self._thread = threading.Thread(target=self.serve, name="wandb-server", daemon=True)
@@ -48,9 +51,19 @@ class WandbServer:
         api_keys: Collection[str] = (API_KEY,),
         entity: str = "acme",
         strict_client_ids: bool = True,
+        certificate: Path | None = None,
     ) -> WandbServer:
-        """Serve in a daemon thread; return when it answers. Port 0 takes a free one."""
-        server = cls.bind(host, port, api_keys, entity, strict_client_ids)
+        """Serve in a daemon thread; return when it answers.
+
+        Args:
+            host: Where to listen.
+            port: 0 takes a free one.
+            api_keys: Those that are accepted.
+            entity: Of the keys' owner.
+            strict_client_ids: Whether a client ID with two digests is an error, as for W&B.
+            certificate: A file with the certificate and its key; with one, the server speaks TLS.
+        """
+        server = cls.bind(host, port, api_keys, entity, strict_client_ids, certificate)
         server._thread.start()
         deadline = time.monotonic() + START_TIMEOUT
         while not server._server.started:
@@ -60,10 +73,18 @@ class WandbServer:
         return server
 
     @classmethod
-    def bind(cls, host: str, port: int, api_keys: Collection[str], entity: str, strict_client_ids: bool) -> WandbServer:
+    def bind(
+        cls,
+        host: str,
+        port: int,
+        api_keys: Collection[str],
+        entity: str,
+        strict_client_ids: bool,
+        certificate: Path | None = None,
+    ) -> WandbServer:
         """Listen, do not serve yet: connections wait in the backlog."""
         listener = socket.create_server((host, port), backlog=128)
-        return cls(Api(Store(entity, strict_client_ids), api_keys), listener)
+        return cls(Api(Store(entity, strict_client_ids), api_keys), listener, certificate)
 
     def serve(self) -> None:
         """Serve in this thread until stopped (from the main thread: until SIGTERM or SIGINT too)."""
@@ -87,7 +108,7 @@ class WandbServer:
     def url(self) -> str:
         """Where it listens."""
         host, port = self._listener.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"{self._scheme}://{host}:{port}"
 
     def environment(self) -> dict[str, str]:
         """The variables that send a client here."""
