@@ -80,6 +80,9 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "wandb-0.23.1": Packages(("wandb==0.23.1", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.25.1": Packages(("wandb==0.25.1", "tensorboard", "tensorboardX", WRAPT)),
     "wandb-0.28.2": Packages(("wandb==0.28.2", "tensorboard", "tensorboardX", WRAPT)),
+    "wandb-0.15": Packages(
+        ("wandb==0.15.12", "setuptools<75"), minor="3.11"
+    ),  # its settings lack what a companion needs
     "no-wrapt": Packages((WANDB,)),
     "torch": Packages(("torch==2.13.0", "numpy", "accelerate", WANDB, WRAPT), minor="3.11", installer="pip"),
     "frameworks": Packages(
@@ -166,7 +169,19 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
 
 # Large, and asked for by few: made when a test does, not by --all.
 ON_FIRST_USE = frozenset(
-    {"megatron", "launcher", "frameworks", "spacy", "lm-eval", "litgpt", "boosters", "rl-vision", "trl", "keras"}
+    {
+        "wandb-0.15",
+        "megatron",
+        "launcher",
+        "frameworks",
+        "spacy",
+        "lm-eval",
+        "litgpt",
+        "boosters",
+        "rl-vision",
+        "trl",
+        "keras",
+    }
 )
 
 

@@ -99,6 +99,8 @@ def import_wandb(hello: dict[str, Any]) -> ModuleType:
     sys.path[:] = path[1:] if directory is not None else path
     sys.path_importer_cache.clear()
     wandb = _import()
+    if "x_stats_pid" not in getattr(wandb.Settings, "model_fields", {}):
+        raise NoRunError(f"wandb {wandb.__version__} is too old (0.19 is needed): the job is not tracked")
     if directory is not None:
         sys.path.append(directory)  # what is installed there belongs to the requirements
     return wandb

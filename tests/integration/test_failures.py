@@ -224,6 +224,17 @@ def test_without_wandb_the_job_runs_untracked(job: Job, leftover: bool) -> None:
     assert "wandb package is not installed" in line
 
 
+@pytest.mark.matrix
+def test_a_wandb_that_is_too_old_is_one_line_and_the_scripts_own_run_is_its_own(job: Job) -> None:
+    python = python_of("wandb-0.15")
+    (line,) = untouched(job, python)
+    assert "wandb 0.15.12 is too old" in line
+    job.write("train.py", "import wandb\nwandb.init()\nwandb.log({'x': 1})\n")
+    done = job.run(python, "train.py", environ={"WANDB_MODE": "offline"})
+    assert done.stderr.count("wandb-shim: ") == 1
+    assert len(list((job.directory / "wandb").glob("offline-run-*/*.wandb"))) == 1
+
+
 def test_without_wrapt_the_shim_brings_its_own(job: Job) -> None:
     job.write("train.py", "import wandb\nrun = wandb.init(config={'lr': 1})\nrun.log({'loss': 2})\n")
     job.run(python_of("no-wrapt"), "train.py")
