@@ -320,5 +320,5 @@ def _named(error: Exception) -> str:
     """What went wrong, and what to do, in a person's words."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     if type(error).__name__ in _SERVICE_ENDED:
-        return f"wandb's service has ended ({text}); what the run has is on disk, see `wandb sync`"
+        return f"wandb's service has ended ({text}); what the run has is on disk, see `wandb sync --include-online`"
     return text

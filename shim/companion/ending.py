@@ -73,8 +73,8 @@ class Watchdog:
 
 
 def sync_hint(directory: str) -> str:
-    """How to upload later what lies in a run's directory."""
-    return f"upload it later with: wandb sync {directory}"
+    """How to upload later what lies in an online run's directory: from 0.28 on wandb passes those over, if not told."""
+    return f"upload it later with: wandb sync --include-online {directory}"
 
 
 def tear_down(wandb: Any, code: int) -> str:

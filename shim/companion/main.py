@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -9,6 +10,7 @@ import threading
 from typing import Any
 
 from .. import environment, log, patches
+from ..script import frames
 from . import ending, opening, server, temporary
 from .console import Console
 from .job import Job
@@ -29,6 +31,8 @@ def main() -> None:
     except BaseException as error:
         log.warn(f"no run was opened, the script goes on without: {type(error).__name__}: {error}")
     finally:
+        with contextlib.suppress(OSError):
+            os.fchmod(_PIPE, frames.LEFT_MODE)
         ending.leave()
 
 

@@ -7,6 +7,7 @@ import importlib.machinery
 import os
 import socket
 import sys
+import threading
 import time
 import types
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from .identity import derived_run_id
 # Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about
 # ten. WANDB_INIT_TIMEOUT overrides it.
 INIT_TIMEOUT = 15
+# Seconds beside these after which wandb's service is ended that an init still waits for: wandb's own bounds are no
+# longer than that, and do not hold where the service is stopped (sdk/mailbox/wait_with_progress.py, 0.31.0).
+_INIT_GRACE = 40.0
 
 INIT_FAILED = "wandb.init failed"
 
@@ -186,7 +190,7 @@ def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
             run = _init(wandb, settings, hello["started"])
             return Opened(wandb, run, outlook, before, resumable, known, claim)
         except Exception as error:  # whatever it is, offline is the answer
-            outlook = preflight.Outlook(online=False, reason=f"{INIT_FAILED}: {error}")
+            outlook = preflight.Outlook(online=False, reason=f"{INIT_FAILED}: {str(error) or type(error).__name__}")
             _forget_the_failed(wandb)
     run = _init(wandb, {**common, "mode": "offline"}, hello["started"])
     return Opened(wandb, run, outlook, before, resumable, known, claim)
@@ -287,7 +291,7 @@ def _init(wandb: ModuleType, settings: dict[str, Any], started: float) -> Any:
         settings["run_group"] = group
     if os.environ.get("WANDB_CONSOLE", "").startswith("redirect"):
         settings["console"] = "wrap"  # the descriptors of this process carry nothing of the script's
-    with _no_words_of(wandb), _begun_at(wandb, started):
+    with _no_words_of(wandb), _begun_at(wandb, started), _bounded():
         return wandb.init(settings=wandb.Settings(**settings))
 
 
@@ -303,6 +307,22 @@ def _identity(wandb: ModuleType, hello: dict[str, Any]) -> tuple[dict[str, Any],
             log.warn(f"{problem}: a run of its own, which no restart continues; {environment.RUN_ID} gives it an id")
             return {}, None
     return {"run_id": run_id, "resume": os.environ.get(environment.RESUME, "allow")}, claim
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """End wandb's service where an init takes too long; then it fails."""
+    try:
+        seconds = float(os.environ[environment.INIT_TIMEOUT])
+    except (KeyError, ValueError):
+        seconds = INIT_TIMEOUT
+    timer = threading.Timer(seconds + _INIT_GRACE, services.end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class Channel:
         self.sent = 0
         self._uids = {os.getuid(), 0}
         self._inode = os.fstat(descriptor).st_ino if descriptor >= 0 else 0
+        self._was_killed = False
         self._kept: "deque[bytes]" = deque()
         self._kept_bytes = 0
 
@@ -145,6 +146,7 @@ class Channel:
 
     def close(self) -> None:
         """Say nothing more."""
+        self._was_killed = self.companion_was_killed()
         descriptor, self.descriptor = self.descriptor, -1
         self._kept.clear()
         try:
@@ -162,6 +164,16 @@ class Channel:
     def companion_is_stopped(self) -> bool:
         """Whether a signal or a debugger has stopped it."""
         return bool(self.companion) and frames.state_of(self.companion) in ("T", "t")
+
+    def companion_was_killed(self) -> bool:
+        """Whether it is gone and has not left by itself (`frames.LEFT_MODE`); False where that cannot be known."""
+        if self._was_killed or self.companion_lives():
+            return self._was_killed
+        try:
+            pipe = os.fstat(self.descriptor)
+        except OSError:
+            return False
+        return pipe.st_ino == self._inode and pipe.st_mode & 0o777 != frames.LEFT_MODE
 
     def ask(self, message: "dict[str, Any]", bound: float) -> "dict[str, Any] | None":
         """Ask, and wait for the answer.

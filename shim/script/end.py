@@ -8,6 +8,7 @@ import atexit
 import os
 import sys
 
+from .. import log
 from .exit_state import SIGNAL_BASE, ExitState
 
 # Seconds that the end waits for the companion to take what it was told, as long as it takes nothing.
@@ -16,6 +17,9 @@ FLUSH_BOUND = 10.0
 ABRUPT_BOUND = 8.0
 # Seconds. The companion's own bounds (companion/ending.py) are what counts: this one only ends a wait for nothing.
 FOR_EVER = 86400.0
+
+# Seconds that a process which is being killed takes to be gone, once its socket is.
+_DYING_BOUND = 0.5
 
 # Called before the end is told: what has to reach the run first.
 before: "list[Callable[[], object]]" = []
@@ -72,11 +76,27 @@ class End:
         sent = self._channel.flush(min(FLUSH_BOUND, bound))
         lost = self._channel.lost
         answer = self._channel.ask({"ask": "end", "code": code, "frames": sent, "lost": lost}, bound)
+        if answer is None:
+            self._say_what_is_missing()
         self._channel.close()
         attach = sys.modules.get(f"{__package__}.attach")
         if answer and answer.get("stdout") and attach is not None and sys.stdout is not None:
             sys.stdout.write(attach.last_words(answer["stdout"]))  # of wandb, which the script has asked for its run
             sys.stdout.flush()
+
+    def _say_what_is_missing(self) -> None:
+        import time
+
+        until = time.monotonic() + _DYING_BOUND
+        while self._channel.companion_lives() and not self._channel.companion_is_stopped():
+            if time.monotonic() > until:
+                return  # it goes on alone
+            time.sleep(0.01)
+        companion = f"process {self._channel.companion}, which holds the run,"
+        if self._channel.companion_is_stopped():
+            log.warn(f"{companion} is stopped: it finishes the run as soon as it goes on")
+        elif self._channel.companion_was_killed():
+            log.warn(f"{companion} was killed: the run has what came until then, at W&B or below wandb/")
 
     def _stand_in_for_an_init(self) -> None:
         """As a container's first process: SIGTERM has no default action there, and every end is everybody's end."""

@@ -15,6 +15,9 @@ STDOUT, STDERR, HELLO, HELLO_END, MESSAGE, PART, LAST_PART = range(7)
 LABEL = 8
 # With the header below PIPE_BUF (4096 on Linux).
 TEXT_MAX = 4000
+# The permissions of the pipe once its companion leaves by itself, all said that was to be said. Whether they are these,
+# the script sees when its companion is gone: nobody else tells it, for the companion is nobody's child.
+LEFT_MODE = 0o400
 
 # Abstract Unix sockets (unix(7)): "\0" + this + "<uid>/<pid of the script>/<process namespace>-<16 hex digits>".
 # Containers that share the host's network see each other's sockets, and count their processes from 1 each.

@@ -22,6 +22,8 @@ from tests.wandb_server import Fault
 
 RELEASES = ("wandb-3.12", "wandb-0.19.11")
 SCRIPT = "import sys\nprint('trained')\nprint('noted', file=sys.stderr)\nsys.exit(3)\n"
+# The words after `wandb sync` in a line.
+SYNC = rb"wandb sync ((?:--include-online )?/\S+)"
 HURRY = {"WANDB_INIT_TIMEOUT": "3", "WANDB_FINISH_TIMEOUT": "3"}
 
 
@@ -202,7 +204,7 @@ def test_the_script_runs_and_one_line_says_what_is_wrong(job: Job, name: str, re
     if row.kept:
         logs = [path for path in job.directory.parent.rglob("*.wandb") if b"trained" in path.read_bytes()]
         sent = any("trained" in run.console_text() for run in job.server.runs)
-        elsewhere = b"wandb sync /" in b"".join(lines)
+        elsewhere = re.search(SYNC, b"".join(lines))
         assert logs or sent or elsewhere, lines
 
 
@@ -211,11 +213,11 @@ def test_the_script_runs_and_one_line_says_what_is_wrong(job: Job, name: str, re
 def test_the_sync_that_a_line_names_brings_the_run_to_wandb(job: Job, name: str) -> None:
     release = RELEASES[0]  # the oldest asks the server about its schema first, which the double does not have
     done = under(job, release, ROWS[name])
-    named = re.findall(rb"wandb sync (/\S+)", done.stderr)
+    named = re.findall(SYNC, done.stderr)
     if not named:
         return  # the run was sent, or there can be none: the test above tells which
     job.server.clear_faults()
-    command = [str(python_of(release)), "-m", "wandb", "sync", os.fsdecode(named[-1])]
+    command = [str(python_of(release)), "-m", "wandb", "sync", *os.fsdecode(named[-1]).split()]
     synced = subprocess.run(
         command, cwd=job.directory, env=job.environ, capture_output=True, text=True, timeout=60, check=False
     )
