@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.breaks.row import Break
 
+KILLS = "tests/integration/test_kills.py::test_a_kill_or_a_stop_is_one_line_and_what_was_kept_can_be_had"
+
 BREAKS = (
     Break(
         "one rank owns the run",
@@ -265,5 +267,40 @@ BREAKS = (
         "if _is_subinterpreter() or not _is_considered():",
         "if not _is_considered():",
         "tests/integration/test_roles.py::test_a_subinterpreter_owns_nothing_and_ends_nothing[3.12]",
+    ),
+    Break(
+        "a companion that was killed is one line",
+        "shim/script/end.py",
+        "        elif self._channel.companion_was_killed():\n",
+        "        elif False:\n",
+        f"{KILLS}[right after that-wandb-3.12]",
+    ),
+    Break(
+        "a companion that has left by itself is not one line more",
+        "shim/companion/main.py",
+        "            os.fchmod(_PIPE, frames.LEFT_MODE)\n",
+        "            pass\n",
+        "tests/integration/test_failures.py::test_without_wandb_the_job_runs_untracked[nothing]",
+    ),
+    Break(
+        "the sync of an online run is told that it is one",
+        "shim/companion/ending.py",
+        "wandb sync --include-online {directory}",
+        "wandb sync {directory}",
+        f"{KILLS}[while the console flows-wandb-3.12]",
+    ),
+    Break(
+        "a service that is stopped while the run opens is waited for within a bound",
+        "shim/companion/opening.py",
+        "    timer.start()\n",
+        "    timer.cancel()\n",
+        f"{KILLS}[while it opens, and no end comes-wandb-3.12]",
+    ),
+    Break(
+        "a wandb that is too old is named",
+        "shim/companion/opening.py",
+        """    if "x_stats_pid" not in getattr(wandb.Settings, "model_fields", {}):\n""",
+        "    if False:\n",
+        "tests/integration/test_failures.py::test_a_wandb_that_is_too_old_is_one_line_and_the_scripts_own_run_is_its_own",
     ),
 )

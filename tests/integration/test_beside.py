@@ -126,10 +126,12 @@ FOLDS = """\
 import os, sys
 import wandb
 fold = int(os.environ.get("FOLD", 0))
+if fold == 2:
+    sys.exit(print("evaluated"))
 with wandb.init(name=f"fold {fold}") as run:
     run.log({"fold": fold}, step=0)
-if fold < 1:
-    os.environ["FOLD"] = "1"
+if fold < 2:
+    os.environ["FOLD"] = str(fold + 1)
     os.execv(sys.executable, [sys.executable, *sys.argv])
 """
 
@@ -137,10 +139,12 @@ if fold < 1:
 def test_a_program_that_replaces_itself_after_its_run_has_another_one(job: Job) -> None:
     job.write("train.py", FOLDS)
     job.run(python_of("wandb-3.12"), "train.py")
-    assert [(run.display_name, [row["fold"] for row in run.history]) for run in job.server.runs] == [
+    *folds, last = job.server.runs
+    assert [(run.display_name, [row["fold"] for row in run.history]) for run in folds] == [
         ("fold 0", [0]),
         ("fold 1", [1]),
     ]
+    assert (last.console_text(), last.exit_code) == ("evaluated", 0)
 
 
 REPLACES_ITSELF = """\
