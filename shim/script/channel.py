@@ -167,7 +167,7 @@ class Channel:
 
     def companion_was_killed(self) -> bool:
         """Whether it is gone and has not left by itself (`frames.LEFT_MODE`); False where that cannot be known."""
-        if self._was_killed or self.companion_lives():
+        if self._was_killed or not self.companion or not frames.is_gone(self.companion):
             return self._was_killed
         try:
             pipe = os.fstat(self.descriptor)
@@ -204,7 +204,10 @@ class Channel:
         import _socket
         import time
 
-        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        except OSError:  # the script has all descriptors that it may have
+            return None
         connection.settimeout(_LOOK)
         while True:
             try:

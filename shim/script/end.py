@@ -8,7 +8,6 @@ import atexit
 import os
 import sys
 
-from .. import log
 from .exit_state import SIGNAL_BASE, ExitState
 
 # Seconds that the end waits for the companion to take what it was told, as long as it takes nothing.
@@ -87,16 +86,19 @@ class End:
     def _say_what_is_missing(self) -> None:
         import time
 
+        from .. import log
+
         until = time.monotonic() + _DYING_BOUND
-        while self._channel.companion_lives() and not self._channel.companion_is_stopped():
-            if time.monotonic() > until:
-                return  # it goes on alone
+        companion = self._channel.companion
+        while time.monotonic() < until:
+            if self._channel.companion_is_stopped():
+                log.warn(f"the run's own process, {companion}, is stopped: it finishes the run as soon as it goes on")
+                return
+            if self._channel.companion_was_killed():
+                kept = "the run has what came until then, at W&B or below wandb/"
+                log.warn(f"the run's own process, {companion}, was killed or could not start: {kept}")
+                return
             time.sleep(0.01)
-        companion = f"process {self._channel.companion}, which holds the run,"
-        if self._channel.companion_is_stopped():
-            log.warn(f"{companion} is stopped: it finishes the run as soon as it goes on")
-        elif self._channel.companion_was_killed():
-            log.warn(f"{companion} was killed: the run has what came until then, at W&B or below wandb/")
 
     def _stand_in_for_an_init(self) -> None:
         """As a container's first process: SIGTERM has no default action there, and every end is everybody's end."""

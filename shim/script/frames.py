@@ -99,6 +99,17 @@ def state_of(pid: int) -> str:
         os.close(descriptor)
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended for certain, also where there is no /proc, or no descriptor left to look there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it is another user's by now
+    return state_of(pid) == "Z"
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket

@@ -210,7 +210,7 @@ def _become_companion(reading: int, told: int, words: "list[str]", environ: "dic
         except OSError:
             notices = null
         # Out of the way of each other first.
-        high = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (null, null, null, reading, notices)]
+        high = [fcntl.fcntl(one, fcntl.F_DUPFD, 5) for one in (null, null, null, reading, notices)]
         for number, one in enumerate(high):
             os.dup2(one, number)
         os.closerange(len(high), 1 << 16)

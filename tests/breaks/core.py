@@ -271,8 +271,8 @@ BREAKS = (
     Break(
         "a companion that was killed is one line",
         "shim/script/end.py",
-        "        elif self._channel.companion_was_killed():\n",
-        "        elif False:\n",
+        "            if self._channel.companion_was_killed():\n",
+        "            if False:\n",
         f"{KILLS}[right after that-wandb-3.12]",
     ),
     Break(

@@ -49,6 +49,7 @@ WAITING = {
     ("script/start.py", "attach"): "wandb and what it needs come with the script's own import",
     ("script/start.py", "above"): "after an exec alone",
     ("script/end.py", "start"): "they know each other",
+    ("script/end.py", "log"): "only where something fails",
 }
 
 
