@@ -16,8 +16,6 @@ with open(os.environ["PROBE"], "w") as file:
     file.write(repr([sorted(sys.modules), len(os.listdir("/proc/self/task"))]).replace("'", '"'))
 """
 
-_COLLECTED = re.compile(r"Collected : (\d+)")
-
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -63,17 +61,18 @@ def count_start(command: Sequence[str | Path], environ: Mapping[str, str], scrat
 
 def count_instructions(command: Sequence[str | Path], environ: Mapping[str, str], scratch: Path) -> int:
     """Run a command under callgrind: instructions of its process, not of its children."""
-    done = subprocess.run(
+    with subprocess.Popen(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command],
         env={**fixed(environ), "PROBE": str(scratch / "probe")},
         cwd=scratch,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
-    )
-    found = _COLLECTED.search(done.stderr)
-    assert done.returncode == 0, f"{command}: {done.stderr}"
-    assert found, f"{command}: {done.stderr}"
+    ) as process:
+        said = process.communicate(timeout=300)[1]
+    # A child that it forks says its own number.
+    found = re.search(rf"=={process.pid}== Collected : (\d+)", said)
+    assert process.returncode == 0, f"{command}: {said}"
+    assert found, f"{command}: {said}"
     return int(found[1])

@@ -14,6 +14,7 @@ import pytest
 
 from tests import interpreters
 from tests.benchmarks import counting, places
+from tests.benchmarks.roles import BELOW_AN_OWNER, BELOW_AN_OWNER_IN_A_JOB, RANK_1, RANK_1_OF_SRUN, TRACKED
 
 MODULES = 2
 # By the door: the one of a virtual environment is looked at twice there (CPython reads .pth files twice).
@@ -25,15 +26,6 @@ HEAVY = {
     *("wrapt", "logging", "re", "typing", "dataclasses", "pathlib", "subprocess", "importlib.util", "wandb"),
     *("threading", "json", "functools", "inspect", "importlib.metadata", "socket", "asyncio"),
 }
-
-TRACKED = {"WANDB_PROJECT": "p", "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-RANK_1 = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
-RANK_1_OF_SRUN = {
-    **{"SLURM_JOB_ID": "5", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4"},
-    "SLURM_LOCALID": "1",
-}
-BELOW_AN_OWNER = {"WANDB_SHIM_OWNED_BY": "1@"}
-BELOW_AN_OWNER_IN_A_JOB = {"WANDB_SHIM_OWNED_BY": "1@SLURM_JOB_ID=5", "SLURM_JOB_ID": "5"}
 
 # Processes that own no run: the words after the interpreter, and variables beside TRACKED.
 PROCESSES: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
