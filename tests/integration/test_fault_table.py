@@ -218,8 +218,9 @@ def test_the_sync_that_a_line_names_brings_the_run_to_wandb(job: Job, name: str)
         return  # the run was sent, or there can be none: the test above tells which
     job.server.clear_faults()
     command = [str(python_of(release)), "-m", "wandb", "sync", *os.fsdecode(named[-1]).split()]
+    # Elsewhere: in a directory with such a wandb/ the command itself fails.
     synced = subprocess.run(
-        command, cwd=job.directory, env=job.environ, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=job.directory.parent, env=job.environ, capture_output=True, text=True, timeout=60, check=False
     )
     assert synced.returncode == 0, synced.stderr
     assert any("trained" in run.console_text() for run in job.server.runs), synced.stdout + synced.stderr
