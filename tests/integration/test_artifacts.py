@@ -119,11 +119,7 @@ def test_when_the_server_dies_during_a_save_training_goes_on_and_one_warning_nam
 
 def test_the_same_checkpoint_twice_in_a_process_is_one_version(job: Job, python: Path) -> None:
     # Once the second is committed: two at once would be waited for as one.
-    job.write("train.py", f"from saves import save
-save(1)
-save(2)
-{UNTIL_COMMITTED}save(2)
-")
+    job.write("train.py", f"from saves import save\nsave(1)\nsave(2)\n{UNTIL_COMMITTED}save(2)\n")
     job.run(python, "train.py")
     assert iterations(job) == [1, 2]
 

@@ -29,9 +29,18 @@ NAMES = (
         "_header",
         "_interface",
     ),
-    *("_is_attached", "_is_finished", "_monkeypatch_openai_gym", "_proc", "_publish_config", "_set_config_wandb"),
+    *(
+        "_is_attached",
+        "_is_finished",
+        "_items",
+        "_log_artifact",
+        "_monkeypatch_openai_gym",
+        "_proc",
+        "_publish_config",
+        "_set_config_wandb",
+    ),
     *("_settings", "_shared_service_notice_shown", "_show_info", "_singleton", "_start_time"),
-    *("_tensorboard_callback", "_wl"),
+    "_wl",
 )
 SILENT = "print('trained')\n"
 ASKING = """\
