@@ -38,7 +38,7 @@ def apply(module: ModuleType) -> bool:
     """Watch the Accelerator; once, and only in a shape that is known."""
     accelerator: Any = getattr(module, "Accelerator", None)
     watched = (
-        (accelerator, "log", _on_log, None),
+        (accelerator, "log", _on_log, _before_log),
         (accelerator, "init_trackers", _on_init_trackers, None),
         (accelerator, "save_state", _on_save_state, _before_save_state),
         (module, "load_accelerator_state", _on_load_state, None),
@@ -51,6 +51,10 @@ def apply(module: ModuleType) -> bool:
     if missing:
         _liveness.unknown(f"{MODULE} has no {' and '.join(missing)}")
     return not missing
+
+
+def _before_log(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    content.tells("accelerate")
 
 
 def _on_log(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ Remove when: never.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
@@ -36,7 +35,7 @@ _STEP = "trainer/global_step"
 _TITLE = "what Lightning logs"
 _AND_PARAMETERS = "what Lightning has for hyperparameters"
 # The framework's own name for one that does nothing, and for W&B's.
-_DUMMY, _WANDB, _TENSORBOARD = "DummyLogger", "WandbLogger", "TensorBoardLogger"
+_DUMMY, _WANDB = "DummyLogger", "WandbLogger"
 
 # Rows whose figures are on their way from the GPU: with the event after which they are there, and their time.
 _coming: deque[tuple[dict[str, Any], Any, float]] = deque()
@@ -51,7 +50,7 @@ def apply(module: ModuleType) -> bool:
     watched = (
         wrapping.after(connector, "log_metrics", _on_log, title=_TITLE),
         wrapping.after(connector, "teardown", _on_teardown, title=_TITLE),
-        wrapping.after(module, "_log_hyperparams", _on_parameters, title=_AND_PARAMETERS),
+        wrapping.after(module, "_log_hyperparams", _on_parameters, title=_AND_PARAMETERS, first=_begins),
     )
     if not all(watched):
         raise AttributeError("_LoggerConnector or _log_hyperparams is not as it was; metrics are not in the run")
@@ -117,6 +116,12 @@ def _on_teardown(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     _tell_what_has_come(wait=True)
 
 
+def _begins(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """What a TensorBoardLogger is given is told here, its first figure included."""
+    if _is_logged(wrapping.argument(args, kwargs, 0, "trainer")):
+        content.tells("lightning")
+
+
 def _on_parameters(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """As `_log_hyperparams` puts them together, but for the copies that it makes of the values."""
     trainer = wrapping.argument(args, kwargs, 0, "trainer")
@@ -136,5 +141,4 @@ def _is_logged(trainer: Any) -> bool:
     if not trainer.is_global_zero or trainer.fast_dev_run or lightning_checkpoints.is_tuning():
         return False
     names = {base.__name__ for logger in trainer.loggers for base in type(logger).__mro__}
-    follows = os.environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "on"
-    return not names & {_DUMMY, _WANDB} and not (follows and _TENSORBOARD in names)
+    return not names & {_DUMMY, _WANDB}

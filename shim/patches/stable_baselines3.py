@@ -11,7 +11,6 @@ Remove when: never.
 from __future__ import annotations
 
 import functools
-import os
 from types import ModuleType
 from typing import Any
 
@@ -52,18 +51,13 @@ def apply(module: ModuleType) -> None:
 
 
 def _tell(logger: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if _is_followed(logger) or not content.wanted(content.METRICS):
+    if not content.wanted(content.METRICS):
         return
+    content.tells("stable_baselines3")
     excluded = logger.name_to_excluded
     row = {name: value for name, value in logger.name_to_value.items() if "tensorboard" not in (excluded[name] or ())}
     if any(content.as_number(value) is not None for value in row.values()):
         content.metrics({**row, "global_step": args[0] if args else kwargs.get("step", 0)})
-
-
-def _is_followed(logger: Any) -> bool:
-    """Whether the same figures come from the files that the agent writes for TensorBoard."""
-    on = os.environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "on"
-    return on and any(type(format_).__name__ == "TensorBoardOutputFormat" for format_ in logger.output_formats)
 
 
 def _learning(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

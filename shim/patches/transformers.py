@@ -182,6 +182,7 @@ def _event(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any
 def _set_up(handler: Any, arguments: Any) -> None:
     """What WandbCallback.setup says of a Trainer before its first row."""
     _told.add(handler)
+    content.tells("transformers")
     if content.wanted(content.CONFIG):
         content.config(_configuration(handler.model, arguments), under="transformers")
     content.define(_STEP)

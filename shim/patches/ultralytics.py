@@ -39,6 +39,7 @@ def _on(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _begin(trainer: Any) -> None:
+    content.tells("ultralytics")
     content.config(vars(trainer.args), under="ultralytics")
     for prefix in ("train", "lr", "metrics", "val"):
         content.define(f"{prefix}/*", step_metric="epoch")
