@@ -38,6 +38,8 @@ HOOKS = {
     "accelerate.accelerator": "patches.accelerate",
     "transformers.trainer_callback": "patches.transformers",
     "transformers.trainer": "patches.transformers",
+    "keras.src.callbacks.callback_list": "patches.keras",
+    "keras.src.callbacks.model_checkpoint": "patches.keras",
     "lightning.pytorch.trainer.trainer": "patches.lightning",
     "pytorch_lightning.trainer.trainer": "patches.lightning",
     "shim": "",  # no patch: `import shim` works in every process, yet any other module of that name wins

@@ -145,6 +145,14 @@ PATCHES = (
     Patch("tyro", ("tyro._cli",), ("tyro",), "tyro 0.9.2 to 1.0.17", "configuration"),
     Patch("catboost", ("catboost.core",), ("catboost",), "catboost 1.2.10", "metrics, parameters"),
     Patch("fastai", ("fastai.learner",), ("fastai",), "fastai 2.8.12", "metrics, parameters"),
+    Patch(
+        "keras",
+        ("keras.src.callbacks.callback_list", "keras.src.callbacks.model_checkpoint"),
+        ("keras",),
+        "keras 3.15.1",
+        "metrics, parameters, checkpoints of ModelCheckpoint",
+        everywhere=True,
+    ),
     Patch("lightgbm", ("lightgbm.engine",), ("lightgbm",), "lightgbm 4.7.0", "metrics, parameters"),
     Patch(
         "lightning",

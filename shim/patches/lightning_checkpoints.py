@@ -24,20 +24,12 @@ from ..checkpoint import Checkpoint, clean
 from ..script import checkpoints, content
 from . import wrapping
 from .liveness import Liveness
+from .naming import collection_of, local
 
 _TITLE = "a checkpoint of Lightning"
 _SUFFIX = ".ckpt"
 _IN_NAME = re.compile(r"(?:^|[^a-z])step=?(\d+)")
 _TUNER = (".lr_find_", ".scale_batch_size_")
-# Directories whose names say nothing of what is trained: of versions, trials, dates, runs of MLflow; and by custom.
-_NAMELESS = re.compile(r"(version|trial)?[\d\W_]*(T?[\d\W_]+)?|[0-9a-f]{32}", re.IGNORECASE)
-_BY_CUSTOM = frozenset(
-    {
-        *("checkpoints", "checkpoint", "ckpts", "ckpt", "lightning_logs", "logs", "log", "runs", "multirun", "mlruns"),
-        *("outputs", "output", "results", "tmp"),
-    }
-)
-
 # What this process has saved.
 _saved: set[str] = set()
 # The state that a tuner has saved before it tries something out.
@@ -68,7 +60,7 @@ def is_tuning() -> bool:
 
 def _on_save(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     global _tuning
-    trainer, path = args[0], _local(wrapping.argument(args, kwargs, 1, "filepath"))
+    trainer, path = args[0], local(wrapping.argument(args, kwargs, 1, "filepath"))
     if not path or not trainer.is_global_zero:
         return
     if os.path.basename(path).startswith(_TUNER):
@@ -106,14 +98,14 @@ def _once_written(io: Any, path: str, tell: Any) -> None:
 
 def _on_link(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`last.ckpt` refers to a checkpoint that is logged: the same content, which gets one more alias."""
-    trainer, path = args[0], _local(wrapping.argument(args, kwargs, 2, "linkpath"))
-    target = _local(wrapping.argument(args, kwargs, 1, "filepath"))
+    trainer, path = args[0], local(wrapping.argument(args, kwargs, 2, "linkpath"))
+    target = local(wrapping.argument(args, kwargs, 1, "filepath"))
     if path and target in _saved and trainer.is_global_zero and checkpoints.has_run():
         _tell(trainer, path, (_stem(path), "last", "latest"))
 
 
 def _before_removal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    path = _local(wrapping.argument(args, kwargs, 2, "filepath"))
+    path = local(wrapping.argument(args, kwargs, 2, "filepath"))
     if path in _saved:
         _saved.discard(path)
         checkpoints.settle()
@@ -129,11 +121,11 @@ def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
     if not trainer.is_global_zero or not checkpoints.has_run():
         return
     for callback in trainer.checkpoint_callbacks if not trainer.fast_dev_run else ():
-        directory = _local(getattr(callback, "dirpath", None))
+        directory = local(getattr(callback, "dirpath", None))
         if directory:
             _liveness.watch(directory)
             checkpoints.recover(directory)
-    path = _local(args[0]._ckpt_path)
+    path = local(args[0]._ckpt_path)
     if path and path not in _saved and not os.path.basename(path).startswith(_TUNER):
         checkpoints.recover(os.path.dirname(path))
         found = _IN_NAME.search(os.path.basename(path))
@@ -142,28 +134,22 @@ def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
         checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
 
 
-def _local(path: Any) -> str:
-    """The absolute path of what is in this machine's file systems; "" for all else."""
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
-    return os.path.abspath(text) if text and "://" not in text else ""
-
-
 def _stem(path: str) -> str:
     return os.path.basename(path).removesuffix(_SUFFIX)
 
 
 def _is_of(path: str, callback: Any) -> bool:
     named = (getattr(callback, name, "") for name in ("best_model_path", "last_model_path"))
-    return path in {_local(one) for one in (*named, *getattr(callback, "best_k_models", ()))}
+    return path in {local(one) for one in (*named, *getattr(callback, "best_k_models", ()))}
 
 
 def _aliases(path: str, managers: list[Any], trainer: Any) -> tuple[str, ...]:
     """With several callbacks "best" is the first one's, as in `ckpt_path="best"`; the others say what it is best in."""
     found = [_stem(path), "latest"]
     for callback in managers:
-        if _local(callback.last_model_path) == path:
+        if local(callback.last_model_path) == path:
             found.append("last")
-        if _local(callback.best_model_path) == path:
+        if local(callback.best_model_path) == path:
             monitor = getattr(callback, "monitor", None)
             is_first = callback is trainer.checkpoint_callback or not monitor
             found.append("best" if is_first else f"best-{monitor}")
@@ -176,21 +162,9 @@ def _are_logged_by_the_script(trainer: Any) -> bool:
 
 
 def _collection(path: str, trainer: Any) -> str:
-    """The same at each start of the job: the next directory above with a name of its own, else the program's name.
-
-    The default, `lightning_logs/version_3/checkpoints` below the working directory, has no name of its own.
-    """
+    """Where a WandbLogger has a directory for each of its runs, that is no name."""
     versions = {str(logger.version) for logger in trainer.loggers if type(logger).__name__ == "WandbLogger"}
-    here, directory = os.getcwd(), os.path.dirname(path)
-    while directory not in (here, os.path.dirname(directory)):
-        name = os.path.basename(directory)
-        if name.lower() not in _BY_CUSTOM and name not in versions and not _NAMELESS.fullmatch(name):
-            return name
-        directory = os.path.dirname(directory)
-    program = os.path.abspath(sys.argv[0]) if sys.argv else ""
-    if os.path.basename(program) == "__main__.py":
-        program = os.path.dirname(program)
-    return os.path.splitext(os.path.basename(program))[0] or "checkpoints"
+    return collection_of(path, versions)
 
 
 def _callbacks_of(module: ModuleType) -> str:

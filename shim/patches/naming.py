@@ -1,0 +1,42 @@
+"""What the checkpoints of a job are called where the library has no name for them: the same at each of its starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Container
+
+# Directories whose names say nothing of what is trained: of versions, trials, dates, runs of MLflow; and by custom.
+_NAMELESS = re.compile(r"(version|trial)?[\d\W_]*(T?[\d\W_]+)?|[0-9a-f]{32}", re.IGNORECASE)
+_BY_CUSTOM = frozenset(
+    {
+        *("checkpoints", "checkpoint", "ckpts", "ckpt", "lightning_logs", "logs", "log", "runs", "multirun", "mlruns"),
+        *("outputs", "output", "results", "tmp"),
+    }
+)
+
+
+def collection_of(path: str, nameless: Container[str] = ()) -> str:
+    """The next directory above with a name of its own, but for the working directory; else the program's name.
+
+    Args:
+        path: Of a checkpoint, absolute.
+        nameless: Names of directories that are another at each start.
+    """
+    here, directory = os.getcwd(), os.path.dirname(path)
+    while directory not in (here, os.path.dirname(directory)):
+        name = os.path.basename(directory)
+        if name.lower() not in _BY_CUSTOM and name not in nameless and not _NAMELESS.fullmatch(name):
+            return name
+        directory = os.path.dirname(directory)
+    program = os.path.abspath(sys.argv[0]) if sys.argv else ""
+    if os.path.basename(program) == "__main__.py":
+        program = os.path.dirname(program)
+    return os.path.splitext(os.path.basename(program))[0] or "checkpoints"
+
+
+def local(path: object) -> str:
+    """The absolute path of what is in this machine's file systems; "" for all else."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    return os.path.abspath(text) if text and "://" not in text else ""
