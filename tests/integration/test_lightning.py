@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.comparing import configured, steady
+from tests.comparing import check_nothing_is_missing, configured, steady
 from tests.environments import python_of
 from tests.jobs import NODE_DIES, Job
 from tests.wandb_server import Fault
@@ -165,3 +165,63 @@ def test_a_killed_job_is_resumed_from_its_input_which_is_logged_first(job: Job, 
         (8, ["best", "epoch-1-step-8", "last", "last-v1"]),
         (8, ["best-count", "latest", "least-step-8"]),
     ]
+
+
+BESIDE = """
+logger = WandbLogger(project="theirs", name="mine", log_model={log_model!r})
+one = trainer(logger=logger)
+one.fit(Model(), data(), data(8))
+one.save_checkpoint("by-hand.ckpt")
+"""
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("log_model", "ours"), [(False, 4), (True, 0), ("all", 0)])
+def test_beside_the_own_logger_nothing_is_there_twice(job: Job, python: Path, log_model: object, ours: int) -> None:
+    job.write("train.py", parts() + BESIDE.format(log_model=log_model))
+    job.run(python, "train.py", shim=False)
+    shutil.rmtree(job.directory / "exp-1.5b")
+    job.run(python, "train.py")
+    native, run = job.server.runs
+    assert len(versions(job, "exp-1.5b")) == ours
+    assert len(versions(job, "train")) == 1
+    run.logged_artifacts[:] = [name for name in run.logged_artifacts if name.startswith("model-")]
+    check_nothing_is_missing(native, run)
+    assert "lightning" not in run.config
+
+
+# The default logger and directories, a file that is written in the background, and a search for the learning rate.
+OTHERWISE = """
+from {package}.plugins.io import AsyncCheckpointIO
+from {package}.tuner import Tuner
+one = L.Trainer(
+    max_epochs=1, accelerator="cpu", log_every_n_steps=2, enable_model_summary=False, enable_progress_bar=False,
+    plugins=[AsyncCheckpointIO()], callbacks=[LearningRateMonitor("step")],
+)
+model = Model()
+model.lr = 0.1
+Tuner(one).lr_find(model, data(), data(8), num_training=5, update_attr=False)
+one.fit(model, data(), data(8))
+two = trainer(callbacks=[], max_epochs=1, enable_checkpointing=False)
+Tuner(two).lr_find(model, data(), data(8), num_training=5, update_attr=False)
+"""
+
+
+@pytest.mark.matrix
+def test_what_is_written_later_is_logged_later_and_what_is_tried_out_is_not(job: Job, python: Path) -> None:
+    package = "lightning.pytorch"
+    job.write("train.py", parts(package) + OTHERWISE.format(package=package))
+    job.run(python, "train.py")
+    run = job.server.run()
+    assert [row["trainer/global_step"] for row in run.history if "train/loss_step" in row] == [1, 3]
+    assert versions(job, "train") == [(4, ["best", "epoch-0-step-4", "latest"])]
+    assert run.logged_artifacts == ["train:v0"]
+
+
+@pytest.mark.matrix
+def test_of_two_ranks_one_logs_the_checkpoints(job: Job, python: Path) -> None:
+    job.write("train.py", parts() + 'trainer(strategy="ddp", devices=2).fit(Model(), data(), data(8))\n')
+    job.run(python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py")
+    run = job.server.run()
+    assert [row["trainer/global_step"] for row in run.history if "train/loss_step" in row] == [1, 3, 5]
+    assert [step for step, _ in versions(job, "exp-1.5b")] == [2, 2, 4, 4]
