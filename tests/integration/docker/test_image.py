@@ -15,7 +15,7 @@ from tests.wandb_server.server import API_KEY
 
 pytestmark = pytest.mark.xdist_group("docker")
 
-ADDED_BYTES = 1_500_000
+ADDED_BYTES = 2_000_000
 
 
 def size_of(image: str) -> int:
