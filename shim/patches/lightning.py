@@ -84,8 +84,11 @@ def _tell(row: dict[str, Any], at: float = 0.0) -> None:
         _defined = True
         content.define(_STEP)
         content.define("*", step_metric=_STEP, step_sync=True)
-    row[_STEP] = int(row[_STEP])
-    content.metrics(row, at=at)
+    tensor = sys.modules["torch"].Tensor
+    numbers = {
+        name: value.item() if isinstance(value, tensor) and value.numel() == 1 else value for name, value in row.items()
+    }
+    content.metrics({**numbers, _STEP: int(numbers[_STEP])}, at=at)
 
 
 def _copy(row: dict[str, Any], on_gpu: Mapping[str, Any]) -> None:
@@ -140,5 +143,7 @@ def _is_logged(trainer: Any) -> bool:
     """Whether a logger would have it, and none brings it to W&B by itself."""
     if not trainer.is_global_zero or trainer.fast_dev_run or lightning_checkpoints.is_tuning():
         return False
+    if not trainer.loggers:
+        return True
     names = {base.__name__ for logger in trainer.loggers for base in type(logger).__mro__}
     return not names & {_DUMMY, _WANDB}
