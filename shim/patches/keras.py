@@ -1,6 +1,6 @@
 """Keras: each epoch of `fit` is a row of the run, as W&B's own callback has it; and what ModelCheckpoint saves.
 
-What is relied on (keras 3.15.1, which tensorflow 2.16 and later have as `tf.keras`; the same from 3.0 on):
+What is relied on (keras 3.15.1, which tensorflow 2.16 and later have as `tf.keras`):
 - callbacks/callback_list.py, `CallbackList.on_train_begin` and `on_epoch_end`: `fit` calls them on every backend, and
   the latter makes numbers of all figures, so that nothing waits for the accelerator on our account;
 - callbacks/model_checkpoint.py, `ModelCheckpoint._save_model`: asks by itself whether to save, and says nothing of it;

@@ -3,7 +3,7 @@
 Why: only a `WandbLogger` tells W&B, and the script has to make it. What it would be given is taken where all loggers
 are given it; no callback or logger of ours is in the script's lists.
 
-What is relied on (lightning and pytorch_lightning 2.6.6, one code under two names; the same from 2.0 on):
+What is relied on (lightning and pytorch_lightning 2.6.6, one code under two names):
 - trainer/connectors/logger_connector/logger_connector.py, `_LoggerConnector.log_metrics`: called every
   `log_every_n_steps`, also without a logger, with the figures before they are made numbers, and its choice of the step;
 - loggers/wandb.py, `WandbLogger`: its rows and its definitions;

@@ -1,6 +1,6 @@
 """The checkpoints of Lightning's Trainer, of its ModelCheckpoint and of the script's own `trainer.save_checkpoint`.
 
-What is relied on (lightning 2.6.6; the same from 2.0 on):
+What is relied on (lightning 2.6.6):
 - trainer/trainer.py, `Trainer.save_checkpoint`: all saves pass here, on all ranks, and it returns after a barrier. Only
   `AsyncCheckpointIO` (plugins/io/async_plugin.py) writes later, in an executor with one thread: what is submitted to
   that next comes after the save;

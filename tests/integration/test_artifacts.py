@@ -31,9 +31,14 @@ def python(job: Job) -> Path:
 UNTIL_COMMITTED = """\
 import importlib, time
 channel = importlib.import_module("_wandb_shim.script.channel").current()
-while [row["state"] for row in channel.ask({"ask": "status"}, 60)["checkpoints"]] != ["committed"] * 2:
+while [row["state"] for row in channel.ask({"ask": "status"}, 60)["checkpoints"]] != ["committed"] * COUNT:
     time.sleep(0.05)
 """
+
+
+def until_committed(count: int) -> str:
+    """Lines of a script that wait until this many checkpoints are at the server."""
+    return UNTIL_COMMITTED.replace("COUNT", str(count))
 
 
 def iterations(job: Job) -> list[int]:
@@ -91,7 +96,7 @@ def test_when_the_server_dies_during_a_save_training_goes_on_and_one_warning_nam
 ) -> None:
     job.write(
         "train.py",
-        "from saves import save\nimport time\nsave(1)\ntime.sleep(5)\nprint('go', flush=True)\n"
+        f"from saves import save\nsave(1)\n{until_committed(1)}print('go', flush=True)\n"
         "time.sleep(3)\nsave(2)\nprint('trained')\nraise SystemExit(7)\n",
     )
     process = subprocess.Popen(
@@ -119,7 +124,7 @@ def test_when_the_server_dies_during_a_save_training_goes_on_and_one_warning_nam
 
 def test_the_same_checkpoint_twice_in_a_process_is_one_version(job: Job, python: Path) -> None:
     # Once the second is committed: two at once would be waited for as one.
-    job.write("train.py", f"from saves import save\nsave(1)\nsave(2)\n{UNTIL_COMMITTED}save(2)\n")
+    job.write("train.py", f"from saves import save\nsave(1)\nsave(2)\n{until_committed(2)}save(2)\n")
     job.run(python, "train.py")
     assert iterations(job) == [1, 2]
 
