@@ -233,10 +233,3 @@ def test_a_console_that_is_off_is_not_followed(job: Job) -> None:
     job.write("train.py", script)
     assert job.run(newest(), "train.py", environ={"WANDB_CONSOLE": "off"}).stdout == "builtin_function_or_method\n"
     assert job.server.run().console_text() == ""
-
-
-def test_nothing_of_a_companion_is_left_in_tmp(job: Job) -> None:
-    before = {path.name for path in Path("/tmp").iterdir()}
-    job.write("train.py", "print('trained')\n")
-    job.run(newest(), "train.py")
-    assert {name for name in {path.name for path in Path("/tmp").iterdir()} - before if "shim" in name} == set()
