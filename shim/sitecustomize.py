@@ -68,7 +68,7 @@ def start() -> None:
     package: "Any" = type(sys)(NAME)
     sys.modules[NAME] = package
     package.__path__ = [HOME + "/shim"]
-    get = os.environ.get
+    get = _get()
     if get("WANDB_SHIM", "").strip().lower() == "off":
         return
     waiting = dict(HOOKS)
@@ -87,6 +87,14 @@ def start() -> None:
         from _wandb_shim import bootstrap
 
         bootstrap.consider_run()
+
+
+def _get() -> "Callable[..., Any]":
+    """`os.environ.get`, without the exception that this one raises and catches for each name that is not there."""
+    held = getattr(os.environ, "_data", None)
+    if type(held) is not dict:
+        return os.environ.get
+    return lambda name, default=None: os.environ[name] if name.encode() in held else default
 
 
 def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
