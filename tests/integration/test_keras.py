@@ -54,7 +54,8 @@ def versions(job: Job) -> list[tuple[int, list[str]]]:
     return [(one.metadata["step"], sorted(one.aliases)) for one in found]
 
 
-@pytest.mark.parametrize("backend", ["torch", pytest.param("tensorflow", marks=pytest.mark.matrix)])
+@pytest.mark.matrix  # W&B's callbacks need TensorFlow, whose environment takes minutes to make
+@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
 def test_the_run_has_what_the_own_callback_would_have_logged_and_the_checkpoints(job: Job, backend: str) -> None:
     python = python_of("keras")
     environ = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": str(job.directory / "home")}
