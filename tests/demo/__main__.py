@@ -77,7 +77,13 @@ def _compare(python: Path, command: Sequence[str], job: Path, environ: dict[str,
     print(f"  runs opened: {len(runs)} with the shim, 0 without" if len(runs) == 1 else f"  runs opened: {len(runs)}")
     for run in runs:
         _show(run)
-    return same and len(runs) == 1 and runs[0].state == "finished" and bool(runs[0].events)
+    return same and len(runs) == 1 and _is_whole(runs[0], metrics=command is DIGITS)
+
+
+def _is_whole(run: Run, *, metrics: bool) -> bool:
+    """Whether a run has all that is promised; metrics where the program has more than words for them."""
+    told = bool(run.events) and bool(run.config.get("args")) and bool(run.history or not metrics)
+    return run.state == "finished" and told
 
 
 def _show(run: Run) -> None:
@@ -87,6 +93,8 @@ def _show(run: Run) -> None:
         "run": f"{run.entity}/{run.project}/{run.id} ({run.display_name})",
         "program": run.metadata.get("program"),
         "arguments": run.metadata.get("args"),
+        "config": ", ".join(f"{name}={value}" for name, value in run.config.get("args", {}).items()) or "nothing",
+        "metrics": _metrics(run),
         "state": f"{run.state}, exit code {run.exit_code}",
         "console": f"{len(console)} lines, the last: {console[-1].strip()[:70]}" if console else "nothing",
         "system": f"{len(run.events)} samples of {len(figures)} figures, among them {', '.join(figures[:3])}",
@@ -94,6 +102,11 @@ def _show(run: Run) -> None:
     }
     for name, value in rows.items():
         print(f"  W&B has  {name:<10} {value}")
+
+
+def _metrics(run: Run) -> str:
+    names = sorted({name for row in run.history for name in row if not name.startswith("_")})
+    return f"{len(run.history)} rows of {', '.join(names)}" if names else "nothing: it only prints"
 
 
 if __name__ == "__main__":
