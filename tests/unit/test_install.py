@@ -136,16 +136,16 @@ IMAGES: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
         ],
     ),
     "version managers": (
-        {"PYENV_ROOT": "/data/pyenv", "HOME": "/work/me"},
+        {"PYENV_ROOT": "/data/pyenv", "HOME": "/data/me"},
         [
-            *("data/pyenv/versions/3.12.1/bin/python3.12", "work/me/.pyenv/versions/3.9.1/bin/python3.9=3.9.1"),
-            *("work/me/.local/share/mise/installs/python/3.11.2/bin/python3.11", "data/pyenv/versions/pypy/bin/pypy3"),
-            "work/me/.asdf/installs/python/3.10.4/bin/python3.10",
+            *("data/pyenv/versions/3.12.1/bin/python3.12", "data/me/.pyenv/versions/3.9.1/bin/python3.9=3.9.1"),
+            *("data/me/.local/share/mise/installs/python/3.11.2/bin/python3.11", "data/pyenv/versions/pypy/bin/pypy3"),
+            "data/me/.asdf/installs/python/3.10.4/bin/python3.10",
         ],
         [
             "data/pyenv/versions/3.12.1/bin/python3.12",
-            "work/me/.local/share/mise/installs/python/3.11.2/bin/python3.11",
-            "work/me/.asdf/installs/python/3.10.4/bin/python3.10",
+            "data/me/.local/share/mise/installs/python/3.11.2/bin/python3.11",
+            "data/me/.asdf/installs/python/3.10.4/bin/python3.10",
         ],
     ),
     "Databricks, whose environment is made of copies": (
