@@ -47,6 +47,11 @@ class Checkpoint:
         return self.journal or os.path.join(os.path.dirname(self.path), JOURNAL)
 
     @property
+    def name(self) -> str:
+        """Of its artifact: the collection, and the first alias of this version."""
+        return f"{clean(self.collection)}:{clean((*self.aliases, 'latest')[0])}"
+
+    @property
     def key(self) -> tuple[str, int]:
         """What makes two calls speak of the same checkpoint."""
         return self.path, self.step

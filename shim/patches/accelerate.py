@@ -21,7 +21,7 @@ import re
 from types import ModuleType
 from typing import Any
 
-from ..checkpoint import JOURNAL, Checkpoint, clean
+from ..checkpoint import JOURNAL, Checkpoint
 from ..script import checkpoints, content
 from . import wrapping
 from .liveness import Liveness
@@ -88,7 +88,7 @@ def _on_load_state(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         path = os.path.abspath(wrapping.argument(args, kwargs, 0, "input_dir"))
         read = _checkpoint(path, 0, (os.path.basename(path),))
         checkpoints.recover(os.path.dirname(read.journal))
-        checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
+        checkpoints.loaded(read.name, read)
 
 
 def _checkpoint(path: str, saves: int, aliases: tuple[str, ...]) -> Checkpoint:

@@ -20,7 +20,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ..checkpoint import Checkpoint, clean
+from ..checkpoint import Checkpoint
 from ..script import checkpoints, content
 from . import wrapping
 from .liveness import Liveness
@@ -131,7 +131,7 @@ def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
         found = _IN_NAME.search(os.path.basename(path))
         step = int(found[1]) if found else int(trainer.global_step)
         read = Checkpoint(path, _collection(path, trainer), step, "step", (_stem(path),))
-        checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
+        checkpoints.loaded(read.name, read)
 
 
 def _stem(path: str) -> str:

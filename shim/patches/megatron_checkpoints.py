@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import log
-from ..checkpoint import Checkpoint, clean
+from ..checkpoint import Checkpoint
 from ..script import checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
@@ -119,8 +119,7 @@ def _loaded(path: str, load_dir: str) -> None:
     checkpoints.recover(os.path.dirname(path))
     checkpoint = _checkpoint(path, load_dir, 0)
     project = _read(os.path.join(load_dir, TRACKER))
-    name = f"{clean(checkpoint.collection)}:{clean(checkpoint.aliases[0])}"
-    checkpoints.loaded(f"{project}/{name}" if project else name, checkpoint)
+    checkpoints.loaded(f"{project}/{checkpoint.name}" if project else checkpoint.name, checkpoint)
 
 
 def _directory_of(path: str) -> str:

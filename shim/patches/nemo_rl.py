@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any, TypeGuard
 
 from .. import environment, log
-from ..checkpoint import Checkpoint, clean
+from ..checkpoint import Checkpoint
 from ..script import attach, beside, checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
@@ -135,7 +135,7 @@ def _on_load(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
             checkpoints.recover(os.path.abspath(instance.checkpoint_dir))
             if given is not None:
                 read = _checkpoint(Path(os.path.abspath(given)), None)
-                checkpoints.loaded(f"{clean(read.collection)}:{clean(read.aliases[0])}", read)
+                checkpoints.loaded(read.name, read)
     except Exception as error:
         log.warn(
             f"{given} is loaded and no input of the run; name it in WANDB_SHIM_INPUTS: {type(error).__name__}: {error}"

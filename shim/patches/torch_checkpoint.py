@@ -63,7 +63,7 @@ def _on_reader(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     is_coordinator = kwargs["is_coordinator"] if "is_coordinator" in kwargs else args[2]
     if path and is_coordinator and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
         checkpoint = checkpoint_of(path, counts=False)
-        checkpoints.loaded(f"{checkpoint.collection}:{(*checkpoint.aliases, 'latest')[0]}", checkpoint)
+        checkpoints.loaded(checkpoint.name, checkpoint)
 
 
 def checkpoint_of(path: str, *, counts: bool = True) -> Checkpoint:

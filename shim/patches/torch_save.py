@@ -55,7 +55,7 @@ def _on_closed(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         _saved(file.name)
     elif args[1] is None and _is_checkpoint(file.name):
         checkpoint = _checkpoint_of(os.path.abspath(file.name), 0)
-        checkpoints.loaded(f"{checkpoint.collection}:{(*checkpoint.aliases, 'latest')[0]}", checkpoint)
+        checkpoints.loaded(checkpoint.name, checkpoint)
 
 
 def _saved(name: Any) -> None:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from ..checkpoint import JOURNAL_NOT_PUSHED, Checkpoint, clean
+from ..checkpoint import JOURNAL_NOT_PUSHED, Checkpoint
 from ..script import checkpoints, content
 from . import wrapping
 from .liveness import Liveness
@@ -171,7 +171,7 @@ def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
     checkpoints.recover(place)
     aliases = (os.path.basename(path),) if found else ("final",)
     read = _checkpoint(path, place, int(found[1]) if found else trainer.state.global_step, aliases, {})
-    checkpoints.loaded(f"{clean(read.collection)}:{clean(aliases[0])}", read)
+    checkpoints.loaded(read.name, read)
 
 
 def _event(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -215,7 +215,7 @@ BREAKS = (
     Break(
         "what Hugging Face's Trainer resumes from is an input",
         "shim/patches/transformers.py",
-        '    checkpoints.loaded(f"{clean(read.collection)}:{clean(aliases[0])}", read)\n',
+        "    checkpoints.loaded(read.name, read)\n",
         "",
         "tests/integration/test_transformers.py::test_a_killed_job_is_resumed_from_its_input_which_is_logged_first",
     ),
