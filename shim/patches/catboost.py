@@ -23,10 +23,9 @@ def apply(module: ModuleType) -> None:
     """Watch a training's end.
 
     Raises:
-        TypeError: This release has nothing of the shape that is known.
+        AttributeError: This release has nothing of the shape that is known.
     """
-    if not wrapping.after(module._CatBoostBase, "_train", _trained, title="what CatBoost evaluates"):
-        raise TypeError("there is no _CatBoostBase._train")
+    wrapping.required(module._CatBoostBase, "_train", _trained, title="what CatBoost evaluates")
 
 
 def _trained(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -48,8 +48,8 @@ def apply(module: ModuleType) -> None:
     if module.__name__ == MODULES[0]:
         wrapping.required(module.CallbackList, "on_train_begin", _on_begin, title=_TITLE)
         wrapping.required(module.CallbackList, "on_epoch_end", _on_epoch, title=_TITLE)
-    elif not wrapping.after(module.ModelCheckpoint, "_save_model", _on_save, title=_A_CHECKPOINT, first=_before_save):
-        raise AttributeError("there is no ModelCheckpoint._save_model")
+    else:
+        wrapping.required(module.ModelCheckpoint, "_save_model", _on_save, title=_A_CHECKPOINT, first=_before_save)
 
 
 def _on_begin(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

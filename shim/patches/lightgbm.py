@@ -31,13 +31,13 @@ def apply(module: ModuleType) -> None:
     """Watch what ends an iteration.
 
     Raises:
-        TypeError: This release has nothing of the shape that is known.
+        AttributeError: This release has nothing of the shape that is known.
     """
     train, cv = (getattr(module, name, None) for name in ("train", "cv"))
     codes = [getattr(function, "__code__", None) for function in (train, cv)]
     known = {"i", "params", "evaluation_result_list"}
     if codes[0] is None or codes[1] is None or not known <= {*codes[0].co_varnames} or "i" not in codes[1].co_varnames:
-        raise TypeError("train and cv are not as they were")
+        raise AttributeError("train and cv are not as they were")
 
     def trained(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         frame = sys._getframe(_CALLER)
@@ -50,9 +50,8 @@ def apply(module: ModuleType) -> None:
         if frame.f_code is codes[1]:
             _tell(frame.f_locals, 0, result)
 
-    watched = wrapping.after(module.Booster, "eval_valid", trained, title=_TITLE)
-    if not watched or not wrapping.after(module, "_agg_cv_result", validated, title=_TITLE):
-        raise TypeError("there is no Booster.eval_valid, or no _agg_cv_result")
+    wrapping.required(module.Booster, "eval_valid", trained, title=_TITLE)
+    wrapping.required(module, "_agg_cv_result", validated, title=_TITLE)
 
 
 def _tell(seen: Any, first: int, results: list[Any]) -> None:

@@ -42,7 +42,7 @@ def apply(module: ModuleType) -> bool:
     watched = (
         wrapping.after(getattr(module, "Trainer", object), "save_checkpoint", _on_save, title=_TITLE),
         wrapping.after(getattr(module, "_CheckpointConnector", object), "resume_end", _on_resume, title=_TITLE),
-        wrapping.after(callback, "_remove_checkpoint", _nothing, title=_TITLE, first=_before_removal),
+        wrapping.after(callback, "_remove_checkpoint", wrapping.nothing, title=_TITLE, first=_before_removal),
     )
     wrapping.after(callback, "_link_checkpoint", _on_link, title=_TITLE)
     if not all(watched):
@@ -109,10 +109,6 @@ def _before_removal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if path in _saved:
         _saved.discard(path)
         checkpoints.settle()
-
-
-def _nothing(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """All was done before."""
 
 
 def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

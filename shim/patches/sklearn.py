@@ -65,20 +65,15 @@ def apply(module: ModuleType) -> None:
     """Watch the fits and the scores.
 
     Raises:
-        TypeError: This release has none of the shape that is known.
+        AttributeError: This release has none of the shape that is known.
     """
     if module.__name__ != MODULES[0]:
-        _watch(module.BaseSearchCV, "score", _scored, _SCORE)
+        wrapping.required(module.BaseSearchCV, "score", _scored, title=_SCORE)
         return
-    _watch(module.BaseEstimator, "_validate_params", _fitting, _FITTED)
+    wrapping.required(module.BaseEstimator, "_validate_params", _fitting, title=_FITTED)
     for mixin in (module.ClassifierMixin, module.RegressorMixin):
-        _watch(mixin, "score", _scored, _SCORE)
+        wrapping.required(mixin, "score", _scored, title=_SCORE)
     end.before.append(_tell_last)
-
-
-def _watch(owner: type, name: str, then: wrapping.Watcher, title: str) -> None:
-    if not wrapping.after(owner, name, then, title=title):
-        raise TypeError(f"there is no {owner.__name__}.{name}")
 
 
 def _fitting(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ Remove when: never.
 
 from __future__ import annotations
 
-import functools
 from types import ModuleType
 from typing import Any
 
@@ -29,35 +28,23 @@ def apply(module: ModuleType) -> None:
     """Watch the logger, and the begin of a training.
 
     Raises:
-        TypeError: This release has nothing of the shape that is known.
+        AttributeError: This release has nothing of the shape that is known.
     """
     if module.__name__ == MODULES[1]:
-        if not wrapping.after(module.BaseAlgorithm, "_setup_learn", _learning, title=_TITLE):
-            raise TypeError("there is no BaseAlgorithm._setup_learn")
-        return
-    original = vars(module.Logger).get("dump")
-    if not callable(original):
-        raise TypeError("there is no Logger.dump")
-    if hasattr(original, "_is_of_wandb_shim"):
-        return
-
-    @functools.wraps(original)
-    def dump(self: Any, *args: Any, **kwargs: Any) -> Any:
-        wrapping.quietly(_tell, self, args, kwargs, title=_TITLE)
-        return original(self, *args, **kwargs)
-
-    dump._is_of_wandb_shim = True  # type: ignore[attr-defined]
-    module.Logger.dump = dump
+        wrapping.required(module.BaseAlgorithm, "_setup_learn", _learning, title=_TITLE)
+    else:
+        wrapping.required(module.Logger, "dump", wrapping.nothing, title=_TITLE, first=_tell)
 
 
-def _tell(logger: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _tell(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if not content.wanted(content.METRICS):
         return
     content.tells("stable_baselines3")
+    logger, step = args[0], wrapping.argument(args, kwargs, 1, "step") or 0
     excluded = logger.name_to_excluded
     row = {name: value for name, value in logger.name_to_value.items() if "tensorboard" not in (excluded[name] or ())}
     if any(content.as_number(value) is not None for value in row.values()):
-        content.metrics({**row, "global_step": args[0] if args else kwargs.get("step", 0)})
+        content.metrics({**row, "global_step": step})
 
 
 def _learning(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

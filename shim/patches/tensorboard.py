@@ -32,10 +32,8 @@ _TENSORS = {1: ("float_val", "f"), 2: ("double_val", "d"), 3: ("int_val", "i"), 
 
 def apply(module: ModuleType) -> None:
     """Watch the one class of this module that events pass."""
-    writer: Any = module.EventFileWriter
     for name, then in (("__init__", _on_directory), ("add_event", _on_event)):
-        if not wrapping.after(writer, name, then, title=_TITLE):
-            raise AttributeError(f"EventFileWriter has no {name}")
+        wrapping.required(module.EventFileWriter, name, then, title=_TITLE)
 
 
 def _on_directory(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -39,10 +39,11 @@ _saves: dict[str, int] = {}
 
 def apply(module: ModuleType) -> None:
     """Watch the two methods of this module."""
-    found = wrapping.after(_owner(module, "FileSystemWriter", "finish"), "finish", _on_finish, title=_SAVED)
-    reader = _owner(module, "FileSystemReader", "set_up_storage_reader")
-    if not (wrapping.after(reader, "set_up_storage_reader", _on_reader, title=_LOADED) and found):
-        raise AttributeError("FileSystemWriter has no finish, or FileSystemReader no set_up_storage_reader")
+    for kind, name, then, title in (
+        ("FileSystemWriter", "finish", _on_finish, _SAVED),
+        ("FileSystemReader", "set_up_storage_reader", _on_reader, _LOADED),
+    ):
+        wrapping.required(_owner(module, kind, name), name, then, title=title)
 
 
 def _owner(module: ModuleType, kind: str, name: str) -> type:

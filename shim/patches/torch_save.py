@@ -40,8 +40,7 @@ def apply(module: ModuleType) -> None:
         ("_open_zipfile_writer_file", _on_written, _SAVED),
         ("_open_file", _on_closed, _LOADED),
     ):
-        if not wrapping.after(getattr(module, name), "__exit__", then, title=title):
-            raise AttributeError(f"{name} has no __exit__")
+        wrapping.required(getattr(module, name), "__exit__", then, title=title)
 
 
 def _on_written(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

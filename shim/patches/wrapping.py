@@ -61,13 +61,19 @@ def after(
     return True
 
 
-def required(owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False) -> None:
+def nothing(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """What is left to be done where all is done before a call."""
+
+
+def required(
+    owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False, first: Forerunner | None = None
+) -> None:
     """The same of a function that must be there.
 
     Raises:
         AttributeError: it is not: a release of another shape.
     """
-    if not after(owner, name, then, title=title, outermost=outermost):
+    if not after(owner, name, then, title=title, outermost=outermost, first=first):
         raise AttributeError(f"there is no {owner.__name__}.{name}")
 
 

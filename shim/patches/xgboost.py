@@ -31,12 +31,10 @@ def apply(module: ModuleType) -> None:
     """Watch the container of a training's callbacks.
 
     Raises:
-        TypeError: This release has none of the shape that is known.
+        AttributeError: This release has none of the shape that is known.
     """
-    container = getattr(module, "CallbackContainer", None)
     for name, then in (("after_iteration", _after_iteration), ("after_training", _after_training)):
-        if not wrapping.after(container, name, then, title="what XGBoost evaluates"):
-            raise TypeError(f"there is no CallbackContainer.{name}")
+        wrapping.required(module.CallbackContainer, name, then, title="what XGBoost evaluates")
 
 
 def _after_iteration(_: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
