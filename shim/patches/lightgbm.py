@@ -61,10 +61,7 @@ def _tell(seen: Any, first: int, results: list[Any]) -> None:
     if iteration == first:
         content.config(seen["params"], under="lightgbm")
         for data, metric, _ in named:
-            if "loss" in metric.lower() or metric.lower() in _MINIMIZE:
-                content.define(f"{data}_{metric}", summary="min")
-            elif metric.lower() in _MAXIMIZE:
-                content.define(f"{data}_{metric}", summary="max")
+            content.define_best(f"{data}_{metric}", metric, lowest=_MINIMIZE, highest=_MAXIMIZE)
     if row:
         content.metrics({**row, "iteration": iteration})
 

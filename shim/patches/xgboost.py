@@ -60,10 +60,7 @@ def _begin(container: Any, model: Any) -> None:
     content.config(_without_state(json.loads(learner.save_config())), under="xgboost")
     for data, metrics in container.history.items():
         for metric in metrics:
-            if "loss" in metric.lower() or metric.lower() in _MINIMIZE:
-                content.define(f"{data}-{metric}", summary="min")
-            elif metric.lower() in _MAXIMIZE:
-                content.define(f"{data}-{metric}", summary="max")
+            content.define_best(f"{data}-{metric}", metric, lowest=_MINIMIZE, highest=_MAXIMIZE)
 
 
 def _without_state(setup: Any) -> Any:

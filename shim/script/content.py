@@ -99,6 +99,21 @@ def define(name: str, **how: "Any") -> None:
         _tell_metrics(way, {"define": {"name": name, **how}})
 
 
+def define_best(name: str, metric: str, *, lowest: "frozenset[str]", highest: "frozenset[str]") -> None:
+    """Whether the lowest or the highest value of a metric is its summary, as W&B's callbacks for boosting have it.
+
+    Args:
+        name: In the rows.
+        metric: As the library calls it.
+        lowest: Those that are best where they are low, as is every loss.
+        highest: Those that are best where they are high.
+    """
+    if "loss" in metric.lower() or metric.lower() in lowest:
+        define(name, summary="min")
+    elif metric.lower() in highest:
+        define(name, summary="max")
+
+
 def wanted(kind: str) -> bool:
     """Whether this process has a run to which content of this kind, CONFIG or METRICS, belongs."""
     return _way(kind) is not None
