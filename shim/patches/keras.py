@@ -108,11 +108,8 @@ def _on_save(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None
         aliases.append("best")
     steps = getattr(getattr(callback.model, "optimizer", None), "iterations", None)
     step = epoch + 1 if steps is None else int(_number(steps))
-    found = {
-        one: number for one, value in _flat(logs or {}).items() if (number := content.as_number(value)) is not None
-    }
     _saved.add(path)
-    metrics = {**found, "epoch": epoch}
+    metrics = {**content.numbers(_flat(logs or {})), "epoch": epoch}
     checkpoints.saved(Checkpoint(path, collection_of(path), step, "step", tuple(dict.fromkeys(aliases)), metrics))
 
 

@@ -79,8 +79,7 @@ def _tell(trainer: Any, path: str, aliases: tuple[str, ...]) -> None:
     _saved.add(path)
 
     def tell() -> None:
-        numbers = {name: number for name, value in figures.items() if (number := content.as_number(value)) is not None}
-        checkpoints.saved(Checkpoint(path, collection, step, "step", aliases, numbers))
+        checkpoints.saved(Checkpoint(path, collection, step, "step", aliases, content.numbers(figures)))
 
     io = trainer.strategy.checkpoint_io
     while io is not None and getattr(io, "_executor", None) is None:

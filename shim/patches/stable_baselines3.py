@@ -43,8 +43,9 @@ def _tell(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     logger, step = args[0], wrapping.argument(args, kwargs, 1, "step") or 0
     excluded = logger.name_to_excluded
     row = {name: value for name, value in logger.name_to_value.items() if "tensorboard" not in (excluded[name] or ())}
-    if any(content.as_number(value) is not None for value in row.values()):
-        content.metrics({**row, "global_step": step})
+    figures = content.numbers(row)
+    if figures:
+        content.metrics({**figures, "global_step": step})
 
 
 def _learning(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 from ..checkpoint import Checkpoint, clean
 from ..script import checkpoints
 from . import wrapping
+from .naming import local
 
 MODULE = "torch.distributed.checkpoint.filesystem"
 # Packages whose checkpoints are told by a patch of their own, …
@@ -53,14 +54,14 @@ def _owner(module: ModuleType, kind: str, name: str) -> type:
 
 
 def _on_finish(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    path = _path_of(args[0])
+    path = local(args[0].path)
     if path and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
         checkpoints.settle()  # the script may delete older ones as soon as this returns
         checkpoints.saved(checkpoint_of(path))
 
 
 def _on_reader(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    path = _path_of(args[0])
+    path = local(args[0].path)
     is_coordinator = kwargs["is_coordinator"] if "is_coordinator" in kwargs else args[2]
     if path and is_coordinator and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
         checkpoint = checkpoint_of(path, counts=False)
@@ -82,12 +83,6 @@ def checkpoint_of(path: str, *, counts: bool = True) -> Checkpoint:
     if counts:
         _saves[path] = _saves.get(path, 0) + 1
     return Checkpoint(path, clean(name), _saves.get(path, 0))
-
-
-def _path_of(storage: Any) -> str:
-    """Where a writer or a reader of files is; "" for what is no place on this machine."""
-    path = os.fspath(storage.path)
-    return "" if "://" in path else os.path.abspath(path).rstrip("/")
 
 
 def _is_told_by_a_framework(frame: FrameType | None) -> bool:

@@ -56,9 +56,9 @@ def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None, at: float = 
     if way is not None:
         import time
 
-        numbers = {str(name): number for name, value in row.items() if (number := as_number(value)) is not None}
-        if numbers:
-            _tell_metrics(way, {"values": numbers, "step": step, "time": at or time.time()})
+        values = numbers(row)
+        if values:
+            _tell_metrics(way, {"values": values, "step": step, "time": at or time.time()})
 
 
 def event(directory: str, values: "Mapping[str, float]", *, step: int = 0, time: float = 0.0) -> None:
@@ -117,6 +117,11 @@ def define_best(name: str, metric: str, *, lowest: "frozenset[str]", highest: "f
 def wanted(kind: str) -> bool:
     """Whether this process has a run to which content of this kind, CONFIG or METRICS, belongs."""
     return _way(kind) is not None
+
+
+def numbers(row: "Mapping[str, Any]") -> "dict[str, int | float]":
+    """What of a row is a number, as a plain one; the rest is left out."""
+    return {str(name): number for name, value in row.items() if (number := as_number(value)) is not None}
 
 
 def as_number(value: "Any") -> "int | float | None":
