@@ -3,6 +3,8 @@
 import os
 import sys
 
+from .environment import Contract
+
 
 def ask_program(last: bool, joins: bool) -> None:
     """Open the run, or join it, once the program has shown which rank is to own it.
@@ -46,18 +48,15 @@ def _arm_content(environ: "Mapping[str, str]") -> None:
     """Wait for the parsers and frameworks that tell what a run shows of its script; none is imported for it."""
     from .patches import PATCHES
 
-    names = [name.strip() for name in environ.get("WANDB_SHIM_SKIP", "").split(",")]
-    if environ.get("WANDB_SHIM_TENSORBOARD", "").strip().lower() == "off":
-        names.append("tensorboard")
-    if environ.get("WANDB_SHIM_CHECKPOINTS", "").strip().lower() != "torch":
-        names.append("torch_save")
+    contract = Contract(environ)
+    off = {"tensorboard": not contract.tensorboard, "torch_save": contract.checkpoints != "torch"}
     waiting = sys.modules[__package__].waiting
     for patch in PATCHES:
-        if patch.everywhere or patch.name in names:
+        if patch.everywhere or patch.name in contract.skip or off.get(patch.name):
             continue
         for module in patch.modules:
             if module in sys.modules:
-                from . import hooks
+                from . import hooks  # slow to load, and needed by few
 
                 hooks.apply(f"patches.{patch.name}", sys.modules[module])
             else:

@@ -8,6 +8,7 @@ business, and nothing is said here any more.
 import os
 import sys
 
+from .. import environment
 from . import channel
 
 # What a configuration has at most; WANDB_SHIM_SKIP takes the kinds by these names.
@@ -20,6 +21,8 @@ _VALUE_MAX = 1 << 16
 # Integers from here on are text, as are infinity and nan: not all readers of JSON know a word for them.
 _INTEGER_MAX = 1 << 63
 _FUNCTIONS = ("function", "method", "builtin_function_or_method", "cython_function_or_method")
+
+_SKIPPED = frozenset(environment.comma_separated(os.environ.get(environment.SKIP, "")))
 
 # Kinds that a hook has failed with, and that are not tried again.
 _failed: "set[str]" = set()
@@ -275,14 +278,10 @@ def _tell_metrics(way: "channel.Channel", said: "dict[str, Any]") -> None:
 
 def _way(kind: str) -> "channel.Channel | None":
     way = channel.current()
-    if way is None or (kind in os.environ.get("WANDB_SHIM_SKIP", "") and kind in _skipped()):
+    if way is None or kind in _SKIPPED:
         return None
     attach = sys.modules.get(f"{__package__}.attach")
     return None if attach is not None and attach.has_asked() else way
-
-
-def _skipped() -> "list[str]":
-    return [name.strip() for name in os.environ["WANDB_SHIM_SKIP"].split(",")]
 
 
 TYPE_CHECKING = False

@@ -45,15 +45,6 @@ def follow(opened: Any, asked: dict[str, Any]) -> None:
             setattr(opened._settings, name, asked.pop(name))
 
 
-def tell_weave(opened: Any) -> None:
-    """Start W&B Weave where the script has imported it, as the last line of wandb's init does (0.21 and newer)."""
-    with contextlib.suppress(Exception):  # of no release, or in no mood: it is an extra
-        from wandb.integration import weave
-
-        tell = getattr(weave, "init_weave_if_imported", None) or weave.setup
-        tell(opened.entity, opened.project)
-
-
 def _save_code(opened: Any, wanted: bool | None, directory: str | None) -> None:
     settings = opened._settings
     if wanted and not settings.save_code and not settings.disable_code:
