@@ -14,7 +14,7 @@ SHIM = Path(__file__).parents[1] / "shim"
 
 _PRIVATE = re.compile(r"_[a-z]\w*")
 # Words of other libraries, or of ours, that wandb happens to use as well.
-_NOT_OF_WANDB = frozenset({"_exit", "_joined", "_netrc", "_timestamp"})
+_NOT_OF_WANDB = frozenset({"_data", "_exit", "_joined", "_netrc", "_timestamp"})
 
 
 def touched(wandb: Path) -> dict[str, list[str]]:
