@@ -65,26 +65,29 @@ def baked_image(suite: str = "bookworm", *, wandb: bool = True) -> str:
     name = f"wandb-shim-test:{suite}{'' if wandb else '-bare'}-{digest(REPOSITORY / 'shim', REPOSITORY / 'docker')}"
     with locked(f"{suite}-{wandb}"):
         if run_docker("image", "inspect", name, check=False).returncode:
-            bake(base, name, wandb=wandb)
+            bake(base, name, wheels=wheels() if wandb else None, strict=wandb)
     return name
 
 
-def bake(base: str, name: str, *, wandb: bool, strict: bool | None = None, init: bool = False) -> None:
+def bake(
+    base: str, name: str, *options: str, wheels: Path | None = None, strict: bool = True, init: bool = False
+) -> None:
     """Run docker/image, as `make image` does.
 
     Args:
         base: The image to start from.
         name: Of the new one.
-        wandb: Whether to install it.
-        strict: Whether an image that would not track is an error; where wandb is installed, when None.
+        options: More options of `docker build`.
+        wheels: A directory of wheels, to install wandb from.
+        strict: Whether an image that would not track is an error.
         init: Whether the shim is to be the init of the image's containers.
 
     Raises:
         RuntimeError: With what the build printed.
     """
-    options = [] if (wandb if strict is None else strict) else ["--build-arg", "DOCTOR="]
-    environ = {**({"WHEELS": str(wheels())} if wandb else {}), **({"INIT": "1"} if init else {})}
-    _run([REPOSITORY / "docker" / "image", base, name, *options], environ)
+    doctor = () if strict else ("--build-arg", "DOCTOR=")
+    environ = {**({"WHEELS": str(wheels)} if wheels else {}), **({"INIT": "1"} if init else {})}
+    _run([REPOSITORY / "docker" / "image", base, name, *doctor, *options], environ)
 
 
 def make_home(home: Path) -> None:

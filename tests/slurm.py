@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers import bake, base_image, digest, locked, run_docker
+from tests.containers import bake, base_image, digest, locked, run_docker, wheels
 from tests.environments import REPOSITORY
 from tests.ports import free_ports, listens
 
@@ -109,5 +109,5 @@ def slurm_image() -> str:
         if run_docker("image", "inspect", base, check=False).returncode:
             run_docker("build", "--network", "host", "--build-arg", f"BASE={base_image()}", "--tag", base, context)
         if run_docker("image", "inspect", name, check=False).returncode:
-            bake(base, name, wandb=True)
+            bake(base, name, wheels=wheels())
     return name

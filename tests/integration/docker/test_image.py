@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests import containers
-from tests.containers import run_docker
+from tests.containers import ContainerJob, run_docker
 from tests.environments import REPOSITORY
 from tests.wandb_server.server import API_KEY
 
@@ -32,9 +33,71 @@ def test_baking_adds_one_small_layer() -> None:
     assert 0 < size_of(baked) - size_of(base) < ADDED_BYTES
 
 
-def test_an_image_that_would_not_track_does_not_build() -> None:
-    with pytest.raises(RuntimeError, match=r"BAD wandb +not installed"):
-        containers.bake(containers.base_image(), "wandb-shim-test:refused", wandb=False, strict=True)
+@pytest.mark.parametrize(
+    ("options", "wheels", "said"),
+    [
+        (("--build-arg", "PYTHON=python9"), (), r"PYTHON=python9 is not on the PATH of {base}: name another"),
+        ((), ("pip-*", "wandb-*"), r"WHEELS= lacks a wheel for Python 3\.11\.\d+ of {base}"),
+        ((), (), r"BAD wandb +not installed(?s:.*)jobs of {base} would not be tracked: WHEELS=DIR puts wandb in"),
+    ],
+    ids=["no such interpreter", "wheels missing", "no wandb"],
+)
+def test_an_image_that_is_not_built_says_what_to_do(
+    tmp_path: Path, options: tuple[str, ...], wheels: tuple[str, ...], said: str
+) -> None:
+    for pattern in wheels:
+        for wheel in containers.wheels().glob(f"{pattern}.whl"):
+            (tmp_path / wheel.name).symlink_to(wheel)
+    base = containers.base_image()
+    with pytest.raises(RuntimeError) as failed:
+        containers.bake(base, "wandb-shim-test:refused", *options, wheels=tmp_path if wheels else None)
+    assert re.search(said.format(base=re.escape(base)), str(failed.value))
+
+
+STRIP = """\
+FROM {base}
+RUN ["python3", "-c", "import glob, os; [os.remove(path) for path in glob.glob('/usr/bin/*sh')]"]
+ENTRYPOINT ["/usr/bin/python3"]
+"""
+
+
+@pytest.mark.matrix
+def test_an_image_without_a_shell_is_tracked_by_the_recipe_of_the_docs(
+    job: ContainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_BUILDKIT", "1")
+    text = (REPOSITORY / "docs" / "quickstart.md").read_text()
+    (recipe,) = re.findall(r"^```dockerfile\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    shutil.copytree(containers.wheels(), tmp_path / "context")
+    (pip,) = (tmp_path / "context").glob("pip-*.whl")
+    shell_less = f"wandb-shim-test-shell-less:{job.project}"
+    replaced = {
+        "python:3.11-slim-bookworm": containers.base_image(),
+        "RUN pip install": f"RUN --mount=type=bind,target=/wheels python3 /wheels/{pip.name}/pip install "
+        "--no-index --find-links /wheels",
+        "gcr.io/distroless/python3-debian12": f"{shell_less}-base",
+        "nemo-tracked": containers.baked_image(wandb=False),
+    }
+    for old, new in replaced.items():
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    try:
+        build(STRIP.format(base=containers.base_image()), f"{shell_less}-base", tmp_path / "context")
+        build(recipe, shell_less, tmp_path / "context")
+        job.write("train.py", "print('trained')\n")
+        assert job.run(shell_less, "train.py").stdout == "trained\n"
+        assert job.run(shell_less, "-m", "shim", "doctor", "--strict").returncode == 0
+        with pytest.raises(RuntimeError, match=r"/bin/sh"):
+            job.run(shell_less, "-c", "true", options=("--entrypoint", "/bin/sh"))
+    finally:
+        run_docker("rmi", "--force", shell_less, f"{shell_less}-base", check=False)
+    assert job.only_run()["state"] == "finished"
+
+
+def build(dockerfile: str, image: str, context: Path) -> None:
+    place = context.with_name("Dockerfile")
+    place.write_text(dockerfile)
+    run_docker("build", "--network", "none", "--file", place, "--tag", image, context)
 
 
 def test_nothing_but_the_shim_and_its_doors_is_left_in_the_image(tmp_path: Path) -> None:
@@ -66,7 +129,7 @@ def test_nothing_but_the_shim_and_its_doors_is_left_in_the_image(tmp_path: Path)
 def test_no_key_is_in_the_image_or_its_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", API_KEY)  # of whoever builds it
     image = f"wandb-shim-test-key:{re.sub('[^a-z0-9]', '', tmp_path.name)}"
-    containers.bake(containers.base_image(), image, wandb=False)
+    containers.bake(containers.base_image(), image, strict=False)
     try:
         said = run_docker("history", "--no-trunc", image).stdout + run_docker("image", "inspect", image).stdout
         run_docker("save", "--output", tmp_path / "image.tar", image)

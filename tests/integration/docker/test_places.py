@@ -138,7 +138,7 @@ def test_the_images_own_user_stays(baked: str, job: ContainerJob) -> None:
     made = run_docker("create", containers.base_image()).stdout.strip()
     try:
         run_docker("commit", "--change", "USER 4242", made, base)
-        containers.bake(base, image, wandb=False)
+        containers.bake(base, image, strict=False)
         done = run_docker(
             "run", "--rm", image, "python3", "-c", "import os, sys; print(os.getuid(), '_wandb_shim' in sys.modules)"
         )
@@ -164,7 +164,7 @@ def with_init(baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         run_docker("cp", script, f"{made}:/opt/nvidia_entrypoint.sh")
         changes = ('ENTRYPOINT ["/opt/nvidia_entrypoint.sh"]', 'CMD ["echo", "the command of the image"]')
         run_docker("commit", *(word for change in changes for word in ("--change", change)), made, base)
-        containers.bake(base, f"{base}-baked", wandb=False, strict=True, init=True)
+        containers.bake(base, f"{base}-baked", init=True)
         yield f"{base}-baked"
     finally:
         run_docker("rm", "--force", made, check=False)
