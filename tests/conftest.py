@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import interpreters, turns
+from tests import environments, interpreters, support, turns
 from tests.environments import INSTALLER_SETTINGS, REPOSITORY, python_of
 
 # What the machine that runs the tests may say about Python, W&B or a job: no test inherits it.
@@ -121,11 +121,30 @@ def _fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> 
         report.longrepr = f"skipped in CI, where everything must be present: {report.longrepr}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make matrix` gives."""
+    parser.addoption("--support", metavar="FILE", type=Path, help="write there what the tests ran on, as a table")
+
+
+def pytest_runtest_setup() -> None:
+    """Forget which environments the tests before this one have asked for."""
+    environments.asked_for.clear()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the table of --support."""
+    if path := config.getoption("support"):
+        reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+        path.write_text(support.page(support.tallies(reports)), encoding="utf-8")
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skipped test into a failed one in CI: there every real component has to be present."""
     report = yield
     _fail_if_skipped_in_ci(report)
+    if call.when == "call":
+        report.user_properties.extend(("environment", name) for name in sorted(environments.asked_for))
     if call.excinfo is not None and call.excinfo.errisinstance(LeftBehindError):
         # It comes up in the teardown of the last test, and where that one is expected to fail, as expected.
         report.outcome = "failed"

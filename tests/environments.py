@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.requirements import LEPTON_PIN, NEMO_RUN
@@ -251,9 +251,21 @@ def environments() -> dict[str, Environment]:
     return known
 
 
+# The names of those that were asked for: tests/conftest.py notes whose tests those are.
+asked_for: set[str] = set()
+
+
 def environment_of(name: str) -> Environment:
-    """The environment of that name, made if need be."""
+    """The environment of that name, made if need be.
+
+    Args:
+        name: Of the tables above; or a minor version of Python and what is to be there, joined by plus signs.
+    """
+    asked_for.add(name)
     known = environments()
+    minor, *requirements = name.split("+")
+    if requirements:
+        known[name] = replace(known[f"bare-{minor}"], name=name, requirements=tuple(requirements))
     if name not in known:
         needs = ON_ONE_PYTHON[name].minor if name in ON_ONE_PYTHON else ""
         reason = f"it needs CPython {needs}, not found" if needs else f"there are: {', '.join(known)}"
