@@ -6,6 +6,8 @@ PYTHON ?= python3
 OWN_PYTHON := $(if $(filter image,$(MAKECMDGOALS)),python3,$(PYTHON))
 # Tests at a time. They spend half of it waiting: for servers that hang, for processes to end, for schedulers.
 WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
+# Where the time goes, after the tests: make test PROFILE=1
+PROFILE ?=
 # Passed to pytest, for example: make test PYTEST="tests/unit -k process"
 PYTEST ?= tests
 
@@ -35,7 +37,8 @@ demo: $(READY)  ## Track an unmodified training script, without an account: what
 
 test: tools lint environments  ## Lint, type-check and run all tests, with a Docker engine for as long
 	@echo "== tests"
-	@$(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
+	@$(if $(PROFILE),WANDB_SHIM_TEST_PROFILE=1 )$(BIN)/python -m tests.engine -- \
+	    $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 matrix: tools environments  ## Run on every Python and wandb what `make test` runs on one of them in turn, and what is slow; docs/support.md
 	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \

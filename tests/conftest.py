@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import environments, interpreters, support, turns
+from tests import environments, interpreters, profile, support, turns
 from tests.environments import INSTALLER_SETTINGS, REPOSITORY, python_of
 
 # What the machine that runs the tests may say about Python, W&B or a job: no test inherits it.
@@ -26,6 +26,9 @@ FOREIGN = re.compile(
 # How long a process that was told to end, or is about to, may take.
 _GRACE_S = 10.0
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+stopwatch = profile.Stopwatch()
 
 
 class LeftBehindError(Exception):
@@ -132,10 +135,14 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Write the table of --support."""
+    """Write the table of --support, and say where the time went where that is asked for."""
     if path := config.getoption("support"):
         reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
         path.write_text(support.page(support.tallies(reports)), encoding="utf-8")
+    if os.environ.get(profile.VARIABLE):
+        terminalreporter.section("where the time went")
+        for line in profile.lines(report for kind in terminalreporter.stats.values() for report in kind):
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -143,6 +150,7 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
     """Turn a skipped test into a failed one in CI: there every real component has to be present."""
     report = yield
     _fail_if_skipped_in_ci(report)
+    report.user_properties.append((f"cpu {call.when}", stopwatch.lap()))
     if call.when == "call":
         report.user_properties.extend(("environment", name) for name in sorted(environments.asked_for))
     if call.excinfo is not None and call.excinfo.errisinstance(LeftBehindError):
