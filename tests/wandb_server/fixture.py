@@ -12,6 +12,7 @@ from tests.wandb_server.server import WandbServer
 @pytest.fixture
 def wandb_server() -> Iterator[WandbServer]:
     """A server of one test's own; the test fails when a client asked for something it lacks."""
-    with WandbServer.start() as server:
-        yield server
+    server = WandbServer.start()
+    yield server
+    server.stop(wait=False)
     assert not server.unknown, f"the W&B test server lacks: {server.unknown}"

@@ -90,11 +90,16 @@ class WandbServer:
         """Serve in this thread until stopped (from the main thread: until SIGTERM or SIGINT too)."""
         self._server.run(sockets=[self._listener])
 
-    def stop(self) -> None:
-        """Stop at once, whatever is in flight."""
+    def stop(self, *, wait: bool = True) -> None:
+        """Stop at once, whatever is in flight.
+
+        Args:
+            wait: Whether it is to be over when this returns, which takes 0.2 s.
+        """
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join(START_TIMEOUT)
-        self._listener.close()
+        if wait:
+            self._thread.join(START_TIMEOUT)
+            self._listener.close()
 
     def __enter__(self) -> WandbServer:
         return self
