@@ -141,6 +141,7 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "lm-eval": Packages(("lm_eval", WANDB, WRAPT), minor="3.12"),
     "litgpt": Packages(("torch==2.13.0", "numpy", "litgpt", WANDB, WRAPT), minor="3.11", installer="pip"),
     "notebook": Packages(("ipykernel", "jupyter_client", WANDB)),
+    "kubernetes": Packages(("kubernetes-validate==1.37.0",)),  # with the schemas of Kubernetes, for examples/
     "demo": Packages(("gensim", "scikit-learn", WANDB, WRAPT)),
     # Keras on two backends: its W&B callbacks import TensorFlow, whatever it computes with.
     "keras": Packages(

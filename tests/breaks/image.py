@@ -55,4 +55,25 @@ BREAKS = (
         "tests/integration/test_fault_table.py::test_the_script_runs_and_one_line_says_what_is_wrong"
         "[a file in place of wandb/-wandb-0.19.11]",
     ),
+    Break(
+        "no example has a key in it",
+        "examples/slurm/job.sbatch",
+        'export WANDB_API_KEY_FILE="$HOME/.wandb-key"',
+        'export WANDB_API_KEY="$(cat "$HOME/.wandb-key")"',
+        "tests/unit/test_examples.py::test_the_key_is_in_a_file_and_never_a_value[slurm/job.sbatch]",
+    ),
+    Break(
+        "Kubernetes knows the fields of an example",
+        "examples/kubernetes/job.yaml",
+        "backoffLimit",
+        "backOffLimit",
+        "tests/integration/test_examples.py::test_kubernetes_knows_every_field",
+    ),
+    Break(
+        "the next pod of a Kubernetes job goes on in its run",
+        "examples/kubernetes/job.yaml",
+        "name: KUBERNETES_JOB_UID",
+        "name: KUBERNETES_JOB",
+        "tests/integration/docker/test_examples.py::test_the_next_pod_of_a_kubernetes_job_goes_on_in_its_run",
+    ),
 )

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
-import pytest
 
 from tests.environments import REPOSITORY, borrowing_environment, environment_of, python_of
 from tests.jobs import Job
 from tests.leaks import files_with
-from tests.ports import free_ports
+from tests.ray_cluster import RayCluster
 from tests.wandb_server import API_KEY
 
-PATIENCE_S = 120.0
 PLANTED = "planted-0123456789abcdef0123456789abcdef"
 
 # nemo_rl/distributed/virtual_cluster.py, init_ray: all that the driver has goes to the workers, and a worker group
@@ -62,71 +50,7 @@ print(json.dumps({"status": status, "log": client.get_job_logs(job), "jobs": job
 """
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray cluster on this machine.
-
-    Attributes:
-        address: Where jobs are submitted.
-        directory: Its logs and all else that it writes.
-    """
-
-    address: str
-    directory: Path
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/api/version", timeout=5) as answer:
-            return int(answer.status) == 200
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-@pytest.fixture
-def cluster(job: Job) -> Iterator[Cluster]:
-    """A head whose every process has the shim and knows nothing of W&B; ended by pid, with all that it started."""
-    python = python_of("launcher")
-    # Ray's sockets lie below; the kernel allows their paths 107 bytes, which a directory of pytest's exceeds.
-    directory = Path(tempfile.mkdtemp(prefix="ray-"))
-    port, client_port = free_ports(2)
-    command = [python, python.with_name("ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", "0"]
-    command += ["--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
-    command += ["--ray-client-server-port", str(client_port), "--temp-dir", directory, "--disable-usage-stats"]
-    environ = {name: value for name, value in job.environ.items() if not name.startswith("WANDB")}
-    environ |= {"PATH": f"{python.parent}:{environ['PATH']}", "PYTHONPATH": str(job.home)}
-    log = job.directory.parent / "head.log"
-    with log.open("w") as output:
-        head = subprocess.Popen([str(word) for word in command], env=environ, stdout=output, stderr=output)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + PATIENCE_S
-        while not answers(address):
-            assert head.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
-        yield Cluster(address, directory)
-    finally:
-        end(head)
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def end(head: subprocess.Popen[bytes]) -> None:
-    """End the head as its user would; what outlives it is killed."""
-    processes = psutil.Process(head.pid).children(recursive=True)
-    head.terminate()
-    try:
-        head.wait(30)
-    except subprocess.TimeoutExpired:
-        head.kill()
-        head.wait()
-    _, left = psutil.wait_procs(processes, timeout=10)
-    for process in left:
-        process.kill()
-    psutil.wait_procs(left, timeout=10)
-
-
-def test_a_submitted_job_is_one_run_and_ray_never_shows_the_key(job: Job, cluster: Cluster) -> None:
+def test_a_submitted_job_is_one_run_and_ray_never_shows_the_key(job: Job, ray_cluster: RayCluster) -> None:
     job.write("env.toml", '[wandb]\nproject = "proj"\ntags = ["rl"]\nnotes = "it\'s 100 $ a \\"step\\""\n')
     job.write("driver.py", DRIVER)
     environ = {
@@ -137,7 +61,7 @@ def test_a_submitted_job_is_one_run_and_ray_never_shows_the_key(job: Job, cluste
     submit = job.directory.parent / "submit.py"
     submit.write_text(SUBMIT)
     done = job.run(
-        python_of("launcher"), submit, cluster.address, worker, PLANTED, shim=False, environ=environ, timeout=240
+        python_of("launcher"), submit, ray_cluster.address, worker, PLANTED, shim=False, environ=environ, timeout=240
     )
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["status"] == "SUCCEEDED", told["log"]
@@ -157,9 +81,9 @@ def test_a_submitted_job_is_one_run_and_ray_never_shows_the_key(job: Job, cluste
     assert "SEEN " in run.console_text()
 
     # The same search finds what is put among the variables, so that finding nothing means something.
-    assert files_with(PLANTED, cluster.directory)["runtime_env_agent.log"] == "clear"
+    assert files_with(PLANTED, ray_cluster.directory)["runtime_env_agent.log"] == "clear"
     assert PLANTED in json.dumps(told["jobs"])
-    assert files_with(API_KEY, cluster.directory) == {}
+    assert files_with(API_KEY, ray_cluster.directory) == {}
     assert API_KEY not in done.stdout + done.stderr
 
 
@@ -178,13 +102,13 @@ ray.get(work.remote())
 """
 
 
-def test_what_a_worker_of_a_submitted_job_logs_is_in_the_jobs_run(job: Job, cluster: Cluster) -> None:
+def test_what_a_worker_of_a_submitted_job_logs_is_in_the_jobs_run(job: Job, ray_cluster: RayCluster) -> None:
     job.write("env.toml", '[wandb]\nproject = "proj"\n')
     job.write("driver.py", LOGS_IN_A_WORKER)
     submit = job.directory.parent / "submit.py"
     submit.write_text(SUBMIT)
     environ = {"WANDB_PROJECT": None, "PYTHONPATH": str(REPOSITORY)}
-    done = job.run(python_of("launcher"), submit, cluster.address, "", "", shim=False, environ=environ, timeout=240)
+    done = job.run(python_of("launcher"), submit, ray_cluster.address, "", "", shim=False, environ=environ, timeout=240)
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["status"] == "SUCCEEDED", told["log"]
     run = job.server.run()
