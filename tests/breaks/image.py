@@ -31,7 +31,7 @@ BREAKS = (
         "shim/init.py",
         'and (ended == float("inf") or _companions()):',
         'and ended == float("inf"):',
-        "tests/integration/test_init.py::test_the_run_is_finished_before_the_container_ends[os._exit(5)-5]",
+        "tests/integration/test_shim_run.py::test_the_run_is_finished_before_the_container_ends[os._exit(5)-5]",
     ),
     Break(
         "the short way at the start says what the tables would say",

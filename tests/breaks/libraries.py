@@ -48,20 +48,20 @@ BREAKS = (
         "shim/patches/stable_baselines3.py",
         ' if "tensorboard" not in (excluded[name] or ())',
         "",
-        "tests/integration/test_agents.py::test_the_rows_are_those_that_wandb_reads_from_tensorboard",
+        "tests/integration/test_stable_baselines3.py::test_the_rows_are_those_that_wandb_reads_from_tensorboard",
     ),
     Break(
         "the last validation of a detector has no losses of a training",
         "shim/patches/ultralytics.py",
         "if _trained.get(trainer) == trainer.epoch:",
         "if True:",
-        "tests/integration/test_vision.py::test_ultralytics_rows_are_those_of_its_own_callback",
+        "tests/integration/test_fastai_ultralytics.py::test_ultralytics_rows_are_those_of_its_own_callback",
     ),
     Break(
         "a validation that the script asks for is no row",
         "shim/patches/fastai.py",
         "if _rows.row:  #",
         "if True:  #",
-        "tests/integration/test_vision.py::test_fastais_rows_are_those_of_its_own_callback",
+        "tests/integration/test_fastai_ultralytics.py::test_fastais_rows_are_those_of_its_own_callback",
     ),
 )

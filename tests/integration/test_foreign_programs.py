@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.environments import environment_of, python_of
-from tests.integration.test_vision import prepare
+from tests.integration.test_fastai_ultralytics import prepare
 from tests.jobs import Job
 
 pytestmark = [pytest.mark.matrix, pytest.mark.xdist_group("rl-vision")]

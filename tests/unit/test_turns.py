@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.turns import MATRIX
 
-FILE = "tests/integration/test_joining.py"
+FILE = "tests/integration/test_wandb_init_compared.py"
 
 
 def collected(repository: Path, matrix: str) -> list[tuple[str, str]]:

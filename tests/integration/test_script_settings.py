@@ -1,4 +1,4 @@
-"""What a script says of its run by other means than arguments, and what it asks for that is another run."""
+"""Variables, `wandb.setup` and settings by which a script says what its run should be, and when that is another run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scripts do with W&B beside the job's run, or before they ask for it, goes on as without the shim."""
+"""What a script does with W&B outside the job's run, or before it asks for that run, goes on as without the shim."""
 
 from __future__ import annotations
 
