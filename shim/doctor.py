@@ -8,11 +8,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 from . import __version__, columns, environment, install, login, patches, preflight, ranks
+
+# The top-level packages of the distribution, and a file by which each is known to be ours.
+_MARKS = {"shim": "sitecustomize.py", "launcher": "key_files.py"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Finding:
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Look at this interpreter, and at the credentials and the server that this environment names."""
     return [
-        *(_shim(), _doors(), _contents(), _bytecode(), _wandb(), _wrapt(), *_patched()),
+        *(_shim(), *_namesakes(), _doors(), _contents(), _bytecode(), _wandb(), _wrapt(), *_patched()),
         *(*_contract(environ), *_rank(environ), _server(environ)),
     ]
 
@@ -68,6 +72,40 @@ def _home() -> str | None:
 
 def _shim() -> Finding:
     return Finding("shim", True, f"{__version__}, {Path(__file__).resolve().parent}")
+
+
+def _namesakes() -> list[Finding]:
+    """Whatever else on the path is called `shim` or `launcher`: `import` and `python -m` find the first of that name.
+
+    The working directory is left out. It is on the path of this command alone, and a script's own modules are its own.
+    """
+    source = Path(__file__).resolve().parents[1]
+    entries = [entry for entry in dict.fromkeys(sys.path) if entry and os.path.abspath(entry) != os.getcwd()]
+    findings = []
+    for name, mark in _MARKS.items():
+        ours_came = not (source / name).is_dir()  # an image has no launcher that anything could hide
+        for entry in entries:
+            spec = PathFinder.find_spec(name, [entry])
+            if spec is None or spec.origin is None:
+                continue
+            is_ours = (Path(entry) / name / mark).exists()
+            others = sorted(_distributions_with(name, entry) - {"wandb-shim"})
+            if others or not is_ours:
+                text = f"another `{name}` is in {entry}{' by ' if others else ''}{', '.join(others)}"
+                hint = f"uninstall it, or put ours in front: PYTHONPATH={source}; what is baked tracks all the same"
+                findings.append(Finding("name", ours_came, text, hint))
+            ours_came = ours_came or is_ours
+    return findings
+
+
+def _distributions_with(name: str, entry: str) -> set[str]:
+    """Names of the distributions in one directory of the path that have a module or package of that name."""
+    parts = (name, f"{name}.py")
+    return {
+        distribution.metadata["Name"]
+        for distribution in distributions(path=[entry])
+        if any(file.parts[0] in parts for file in distribution.files or ())
+    }
 
 
 def _contents() -> Finding:

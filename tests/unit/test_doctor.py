@@ -88,6 +88,48 @@ def test_a_server_that_is_none_is_bad_and_named_once(environ: dict[str, str], se
     assert text.count(server.url) == 1
 
 
+def namesakes(*path: Path | str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, str]]:
+    """What the doctor says of others that are called as ours are, where the path is this one."""
+    monkeypatch.setattr(sys, "path", [str(entry) for entry in path])
+    return [(finding.ok, finding.text) for finding in doctor.examine({}) if finding.name == "name"]
+
+
+@pytest.mark.parametrize("name", ["shim", "launcher"])
+def test_whatever_else_is_called_as_ours_is_named_and_bad_where_it_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / f"{name}.py").touch()
+    said = f"another `{name}` is in {theirs}"
+    assert namesakes(*sys.path, REPOSITORY, theirs, monkeypatch=monkeypatch) == [(True, said)]
+    assert namesakes(theirs, REPOSITORY, *sys.path, monkeypatch=monkeypatch) == [(False, said)]
+
+
+def test_without_another_or_with_one_of_the_jobs_own_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shim.py").touch()
+    (tmp_path / "namespace" / "shim").mkdir(parents=True)
+    assert namesakes("", tmp_path, tmp_path / "namespace", REPOSITORY, *sys.path, monkeypatch=monkeypatch) == []
+
+
+def test_a_distribution_that_has_written_over_ours_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("wandb_shim", "other"):
+        told = tmp_path / f"{name}-1.dist-info"
+        told.mkdir()
+        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1\n")
+        (told / "RECORD").write_text("shim/__init__.py,,\n")
+    (tmp_path / "shim").mkdir()
+    for file in ("__init__.py", "sitecustomize.py"):
+        (tmp_path / "shim" / file).touch()
+    assert namesakes(tmp_path, *sys.path, monkeypatch=monkeypatch) == [
+        (False, f"another `shim` is in {tmp_path} by other")
+    ]
+
+
 def test_a_directory_of_run_files_is_no_wandb(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "wandb").mkdir()
     command = [sys.executable, "-m", "shim", "doctor"]
