@@ -15,10 +15,19 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md"])
 
 
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are called in links, as GitHub makes it: lower case, spaces as `-`, no punctuation."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    links = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8"))
+    here = [((page.parent / link) if link else page, anchor) for link, anchor in links if "://" not in link]
+    assert not [target for target, _ in here if not target.exists()]
+    assert not [(target, anchor) for target, anchor in here if anchor and anchor not in anchors(target)]
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
