@@ -1,7 +1,7 @@
 """Track every unmodified training script of an image in Weights & Biases.
 
-The public names load on first use, so that `import shim` stays light. In a process that the interpreter started
-with the shim, they come from the copy that runs there (`_wandb_shim`, see sitecustomize.py), never from a second one.
+The public names load on first use, so that `import shim` stays light. Where the interpreter has started the shim
+already, the names come from that copy (`_wandb_shim`, see sitecustomize.py), so that no process holds two.
 """
 
 from __future__ import annotations

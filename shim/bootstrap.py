@@ -1,6 +1,6 @@
-"""Decide whether this process owns the job's run, where sitecustomize.py could not tell without the tables.
+"""Decide whether this process owns the job's run, where sitecustomize.py cannot tell without the tables.
 
-Only what may own a run, and what skips a patch, loads this.
+Only a process that may own a run, or whose job skips a patch, loads this module.
 """
 
 import os
@@ -8,10 +8,10 @@ import sys
 
 
 def skip(waiting: "dict[str, Patch]", skipped: str) -> None:
-    """Take the patches away that the job skips.
+    """Take away the patches that the job skips.
 
     Args:
-        waiting: Modules waited for, and the patch of each.
+        waiting: Names of the modules that are waited for, each with its patch.
         skipped: WANDB_SHIM_SKIP, names of patches separated by commas.
     """
     names = {"patches." + name.strip() for name in skipped.split(",")}
@@ -22,16 +22,17 @@ def skip(waiting: "dict[str, Patch]", skipped: str) -> None:
 def consider_run() -> None:
     """Decide whether this process owns the job's run, and if so, open it at the first line of its program."""
     if _is_subinterpreter() or not _is_considered():
-        # The tables have said what they had to say: a process that is not the owner keeps one module of ours.
+        # The tables are not needed any more: a process that is not the owner keeps one module of ours.
         for used in ("process", "command_line", "tables", "ranks", "environment", "bootstrap"):
             sys.modules.pop(f"{__package__}.{used}", None)
             sys.modules[__package__].__dict__.pop(used, None)
 
 
 def _is_subinterpreter() -> bool:
-    """Whether this is another interpreter in the process of the main one, which is the one to own a run.
+    """Whether this is a subinterpreter: of a process only the main interpreter may own a run.
 
-    Python handles signals in the main interpreter alone, and says so (signal.set_wakeup_fd, which has none as yet).
+    Python handles signals in the main interpreter alone, so signal.set_wakeup_fd raises ValueError in any other. The
+    call changes nothing here: no descriptor is set as yet.
     """
     import _signal  # type: ignore[import-not-found,unused-ignore]  # the module around it is slow to import
 
@@ -43,7 +44,7 @@ def _is_subinterpreter() -> bool:
 
 
 def _is_considered() -> bool:
-    """Whether something is to be done at the first line of the program, which is seen to."""
+    """Whether there is something to do at the first line of the program; if so, arrange for it."""
     from . import process, ranks
 
     decision = process.decide(
@@ -56,15 +57,15 @@ def _is_considered() -> bool:
     if decision.owner and "WANDB_SHIM_OWNED_BY" not in os.environ:
         from .script import above
 
-        if above.owner_above(os.getpid()):  # whose script gave this one an environment of its own making
+        if above.owner_above(os.getpid()):  # its script has given this process an environment without the mark
             decision.owner = decision.depends = decision.joins = False
             decision.rule = "below a process that owns the run, by its ancestors"
     if decision.owner or decision.depends or decision.joins:
-        # Whatever this process starts is a child from now on, also what a package starts while it is imported.
+        # Whatever this process starts from now on is a child, even what a package starts while it is imported.
         os.environ["WANDB_SHIM_OWNED_BY"] = f"{os.getpid()}@{process.job_of(os.environ)}"
     if decision.depends and _can_find("megatron", decision.directory):
         last = decision.rank > 0
-        # Rank 0 joins the last one's run, and the other way round.
+        # Of rank 0 and the last rank, the one that does not own the run joins the run of the other.
         joins = decision.joins if last else ranks.joins(os.environ, decision.world_size - 1)
         _at_main("ask_program", last, joins)
     elif decision.owner or decision.joins:
@@ -79,12 +80,12 @@ def _is_considered() -> bool:
 
 
 def is_bin(directory: str) -> bool:
-    """Whether a directory holds an interpreter, and so console scripts: however its path is spelled, or linked."""
+    """Whether a directory holds an interpreter, and so console scripts, whatever spelling or link leads to it."""
     return os.path.exists((directory or ".") + "/python3")
 
 
 def _can_find(name: str, directory: str) -> bool:
-    """Whether the program will be able to import a package, seen from here: sys.path lacks its directory as yet."""
+    """Whether the program will be able to import a package; the program's directory is not on sys.path as yet."""
     if os.path.isdir(os.path.join(directory, name)):
         return True
     return any(other.find_spec(name, None) for other in sys.meta_path if hasattr(other, "find_spec"))

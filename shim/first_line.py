@@ -1,4 +1,4 @@
-"""The first line of a process that owns or joins the run: apart from the start, for which every process pays."""
+"""What happens at the first line of a process that owns or joins the run: no other process loads this module."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ def ask_program(last: bool, joins: bool) -> None:
 
     Args:
         last: Whether this is the last rank; otherwise it is the first.
-        joins: Whether this rank joins the run where the other one owns it.
+        joins: Whether this rank joins the run where the other rank owns it.
     """
     from . import owner
 
@@ -28,7 +28,7 @@ def ask_program(last: bool, joins: bool) -> None:
 
 
 def open_run(join: bool = False) -> None:
-    """Start the companion that opens the run, or joins that of another node: no script is ever broken by us."""
+    """Start the companion, which opens the run or joins that of another node; no failure reaches the script."""
     try:
         environ = os.environ
         if environ.get("WANDB_SHIM_INIT", "").strip().lower() == "defer":
@@ -45,7 +45,7 @@ def open_run(join: bool = False) -> None:
 
 
 def _arm_content(environ: "Mapping[str, str]") -> None:
-    """Wait for the parsers and frameworks that tell what a run shows of its script; none is imported for it."""
+    """Wait until the script imports a parser or framework that tells configuration or metrics; import none of them."""
     from .patches import PATCHES
 
     contract = Contract(environ)
@@ -64,7 +64,7 @@ def _arm_content(environ: "Mapping[str, str]") -> None:
 
 
 def _defer(environ: "Mapping[str, str]") -> None:
-    """The script's own wandb.init opens the run, and what the job names as its input belongs to that one."""
+    """Leave the run to the script's own wandb.init; what the job names as its inputs belongs to that run."""
     if environ.get("WANDB_SHIM_INPUTS"):
         from . import hooks
         from .script import deferred

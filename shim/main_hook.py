@@ -1,9 +1,9 @@
-"""One-shot: call a function at the first frame of `__main__`, before its first line.
+"""Call a function once, at the first frame of `__main__`, before its first line.
 
-That is after `site`, where an exception or Ctrl-C would kill the interpreter, and where `__main__` has no file yet;
-and before any user code. It works for a script, `-m`, a directory, a zip file and bytecode alike. From 3.12 by
-`sys.monitoring` (PEP 669), before by `sys.setprofile`; both are gone before the function is called, so that a
-profiler, a debugger or coverage started by the script finds everything free.
+That moment is before any user code, and after `site`: in there an exception or Ctrl-C would kill the interpreter, and
+`__main__` has no file yet. The hook works for a script, `-m`, a directory, a zip file and bytecode alike. It uses
+`sys.monitoring` (PEP 669) from Python 3.12 on, and `sys.setprofile` before. Either is given back before the function is
+called, so that a profiler, a debugger or coverage that the script starts finds it free.
 """
 
 import sys
@@ -23,7 +23,7 @@ def _is_main(frame: "FrameType") -> bool:
 
 def _by_monitoring(function: "Callable[[], None]") -> None:
     monitoring: "Any" = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
-    # 0, 1, 2 and 5 belong to debuggers, coverage, profilers and optimizers (PEP 669).
+    # The tool IDs 0, 1, 2 and 5 belong to debuggers, coverage, profilers and optimizers (PEP 669).
     tool = next((free for free in (4, 3) if monitoring.get_tool(free) is None), None)
     if tool is None:
         return _by_profile(function)

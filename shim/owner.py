@@ -1,8 +1,9 @@
 """Which rank owns the run where only the program can tell: Megatron logs on the last rank, others on the first.
 
-Asked in the first and the last rank of a job that can import Megatron, at the first frame of `__main__`. It is decided
-at the earliest certain moment: importing `megatron.bridge` or `megatron.training` means last; calling `wandb.init` or
-`torch.distributed.init_process_group` without either means first.
+The first and the last rank of a job that can import Megatron ask this module, at the first frame of `__main__`. It
+decides at the earliest moment at which the answer is certain. A program that imports `megatron.bridge` or
+`megatron.training` gives the run to the last rank. One that calls `wandb.init` or
+`torch.distributed.init_process_group` and has imported neither gives it to the first.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from . import environment, log
 # `wandb_logger`; megatron/training/global_vars.py, `_set_wandb_writer`).
 MEGATRON = ("megatron.bridge", "megatron.training")
 
-# Module and the function in it whose call, without the above, means that rank 0 is the one.
+# Modules, each with the function whose call means that rank 0 owns the run where none of the above is imported.
 STARTERS = {"wandb": "init", "torch.distributed.distributed_c10d": "init_process_group"}
 
 
 def has_megatron() -> bool:
-    """Whether a Megatron that trains can be imported here; its code is not run for it."""
+    """Whether a Megatron that trains can be imported here; none of its code is run to find out."""
     from importlib.util import find_spec
 
     spec = find_spec("megatron")
@@ -58,8 +59,8 @@ class _Telltale:
 
         if not self._is_last:
             atexit.register(self._say_if_never_decided)
-        # After the import, not while it is being looked for: the interpreter holds its import lock there, and the
-        # threads that open a run need it.
+        # After the import, not while the module is looked for: there the interpreter holds the module's import lock,
+        # which the threads that open a run need.
         for name in MEGATRON:
             hooks.after_import(name, self._megatron)
         for name, function in STARTERS.items():
@@ -76,7 +77,7 @@ class _Telltale:
             if getattr(module, function) is starter:
                 setattr(module, function, original)
             self._decide(last=any(name in sys.modules for name in MEGATRON))
-            # Opening the run may have put another function into this place: the script's call is for that one.
+            # Opening the run may have replaced the function in this place: the script's call goes to the replacement.
             return getattr(module, function)(*args, **kwargs)
 
         setattr(module, function, starter)

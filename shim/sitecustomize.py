@@ -1,6 +1,6 @@
 """What the interpreter runs before any user code, and all that an idle process pays for: this one file.
 
-It arms the import hooks, and leaves at once where the process is sure to own no run. Then it runs the sitecustomize
+It arms the import hooks, and looks no further where the process certainly owns no run. Then it runs the sitecustomize
 that this file shadows. The copy in a directory of PYTHONPATH finds the shim beside itself. The copy that
 `shim install` puts into an interpreter has its two constants filled in.
 
@@ -15,8 +15,8 @@ HOME = os.path.dirname(__file__ if __file__.startswith("/") else os.path.abspath
 DISPLACED = ""  # the sitecustomize that was here before, if any
 NAME = "_wandb_shim"
 
-# Console scripts beside the interpreter that train by themselves, or run another program: all others own no run. The
-# names of TRAINING_SCRIPTS and WRAPPER_SCRIPTS in tables.py, which this does without.
+# Console scripts beside the interpreter that train by themselves, or run another program; all other console scripts own
+# no run. The names are those of TRAINING_SCRIPTS and WRAPPER_SCRIPTS in tables.py, which this file does not load.
 PROGRAMS = (
     "llamafactory-cli lmf tune yolo oumi lm_eval lm-eval lerobot-train litgpt ns-train nnUNetv2_train nnUNet_train "
     "fairseq-train fairseq-hydra-train ludwig axolotl spacy rasa rl_zoo3 "
@@ -49,8 +49,8 @@ HOOKS = {
 def find_spec(name: str, path: object = None, target: object = None) -> object:
     """A finder that finds nothing: one dict lookup an import, until a module of HOOKS comes (PEP 451).
 
-    The package itself stands on `sys.meta_path`, with a copy of this function whose globals are the package's: with
-    this file's, `os` and `sys` would outlive `sys.modules`, and each exit would take them down name by name.
+    The package itself stands on `sys.meta_path`, with a copy of this function whose globals are the package's. With the
+    globals of this file, `os` and `sys` would outlive `sys.modules`, and each exit would clear them name by name.
     """
     if name not in waiting:  # noqa: F821
         return None
@@ -62,7 +62,7 @@ def find_spec(name: str, path: object = None, target: object = None) -> object:
 
 
 def start() -> None:
-    """Arm this process, once, whatever number of doors lead here; open a run if it is to own one."""
+    """Arm this process once, however many doors lead here, and open a run where the process is to own one."""
     if NAME in sys.modules:
         return
     package: "Any" = type(sys)(NAME)
@@ -82,7 +82,7 @@ def start() -> None:
         from _wandb_shim import bootstrap
 
         bootstrap.skip(waiting, skipped)
-    # With WANDB_SHIM_LOG the tables are asked in any case: they can say why.
+    # With WANDB_SHIM_LOG the tables are asked in any case: they know the reason.
     if get("WANDB_PROJECT") and (get("WANDB_SHIM_LOG") or not cannot_own(get, sys.orig_argv)):
         from _wandb_shim import bootstrap
 
@@ -90,7 +90,7 @@ def start() -> None:
 
 
 def _get() -> "Callable[..., Any]":
-    """`os.environ.get`, without the exception that this one raises and catches for each name that is not there."""
+    """A quicker `os.environ.get`: the original raises and catches an exception for each name that is not set."""
     held = getattr(os.environ, "_data", None)
     if type(held) is not dict:
         return os.environ.get
@@ -98,13 +98,13 @@ def _get() -> "Callable[..., Any]":
 
 
 def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
-    """Whether process.decide is sure to say no. Loading its tables costs several times as much as all else here.
+    """Whether process.decide would certainly say no. To load its tables costs several times as much as all else here.
 
-    Only what needs no table: what runs below an owner, a command, a console script beside the interpreter, and a
-    rank between the first and the last.
+    What is told here needs no table: a process below an owner, a command given with `-c`, a console script beside the
+    interpreter, and a rank between the first and the last.
 
     Args:
-        get: Of the environment.
+        get: `get` of the environment.
         argv: As `sys.orig_argv`.
     """
     mark = get("WANDB_SHIM_OWNED_BY")
@@ -133,7 +133,7 @@ def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
         rank = get(rank_name)
         size = get(size_name) if rank else None
         if rank and size and rank.isdecimal() and size.isdecimal():
-            if rank_name == "SLURM_PROCID":  # the batch script's step has no rank, but a number of ten digits
+            if rank_name == "SLURM_PROCID":  # the step of the batch script has a number of ten digits, and no rank
                 step = get("SLURM_STEP_ID") or ""
                 others = get("JAX_PROCESS_ID") or get("XRT_SHARD_ORDINAL") or get("NEURON_PJRT_PROCESS_INDEX")
                 if others or not step.isdecimal() or len(step) > 9:
@@ -143,20 +143,21 @@ def cannot_own(get: "Callable[..., str | None]", argv: "Sequence[str]") -> bool:
 
 
 def chain() -> None:
-    """Run what Python would have run had this file not been here: the next sitecustomize, each file once.
+    """Run the sitecustomize that Python would have run if this file were not here, each file once.
 
-    Searched are the entries of sys.path after our own directory. Those before it have none, or theirs called us.
-    (Peers step aside by removing their directory from sys.path; for the stdlib directory that cannot be done.)
+    The search covers the entries of sys.path after our own directory: an entry before it has no sitecustomize, or has
+    one that called this file. (Others of our kind step aside by removing their directory from sys.path, which cannot be
+    done with the directory of the standard library.)
     """
     external = sys.modules["_frozen_importlib_external"]
     done = sys.modules[NAME].__dict__.setdefault("chained", set()) if NAME in sys.modules else set()
     done.add(__file__)
     specs: "Iterable[Any]"
     if DISPLACED:
-        # A link that leads nowhere was nothing to Python, and is nothing to us.
+        # Python passes over a link that leads nowhere, and so does this.
         specs = [external.spec_from_file_location("sitecustomize", DISPLACED)] if os.path.exists(DISPLACED) else []
     else:
-        # As it stands there, or spelled otherwise (a trailing slash, a relative name), which is dearer to find out.
+        # Our directory may be spelled otherwise (a trailing slash, a relative name), which costs more to find out.
         here = os.path.dirname(__file__)
         entries = sys.path if here in sys.path else [os.path.abspath(entry) for entry in sys.path]
         after = entries[entries.index(here) + 1 :] if here in entries else entries
@@ -165,7 +166,7 @@ def chain() -> None:
         if specs[0] is not None and (specs[0].origin in done or specs[0].loader is None):
             specs = (find("sitecustomize", [entry]) for entry in after)
     for spec in specs:
-        # Without a loader: a directory of that name, which gives way to a module further on.
+        # A spec without a loader is a directory of that name, which gives way to a module in a later entry.
         if spec is None or spec.loader is None or spec.origin in done:
             continue
         done.add(spec.origin)
@@ -185,7 +186,7 @@ if TYPE_CHECKING:
 try:
     start()
 except Exception as error:
-    # Silent where the shim was removed and this door forgotten. With stderr closed, print would take stdout.
+    # Silent where the shim was removed and this door left behind. Where stderr is closed, print would take stdout.
     if sys.stderr is not None and os.path.isdir(HOME + "/shim"):
         print(f"wandb-shim: not started: {type(error).__name__}: {error}", file=sys.stderr)
 if __name__ == "sitecustomize":  # not where a .pth file or a test imports this under another name
