@@ -1,4 +1,4 @@
-"""A saved state of a training job, as the script's half tells it and the companion's logs it."""
+"""A saved state of a training job: the script's process tells of it, the companion logs it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
 
-# What the journal beside the checkpoints is called; the name must not look like a checkpoint of anybody's. And in a
-# directory that a library pushes to its hub, which leaves out what begins so.
+# The name of the journal beside the checkpoints, which must look like no library's checkpoint; and its name in a
+# directory that a library pushes to its hub: the library leaves out what begins with `_`.
 JOURNAL = ".wandb-shim-checkpoints.jsonl"
 JOURNAL_NOT_PUSHED = "_wandb-shim-checkpoints.jsonl"
 JOURNALS = (JOURNAL, JOURNAL_NOT_PUSHED)
@@ -28,9 +28,9 @@ class Checkpoint:
         step: Iteration or step at which it was saved.
         step_name: What the library calls that: "iteration" or "step"; the key in the metadata.
         aliases: Names of this version.
-        metrics: What the framework wrote down with it.
-        journal: Path of the journal that it is noted in, in a directory that holds it or is it; empty where that is the
-            one beside it.
+        metrics: The metrics that the framework has written down with it.
+        journal: Path of the journal that notes it, in a directory above `path` or in `path` itself; empty for the
+            journal beside `path`.
     """
 
     path: str
@@ -43,40 +43,40 @@ class Checkpoint:
 
     @property
     def journal_path(self) -> str:
-        """Path of the journal that it is noted in."""
+        """Path of the journal that notes this checkpoint."""
         return self.journal or os.path.join(os.path.dirname(self.path), JOURNAL)
 
     @property
     def name(self) -> str:
-        """Of its artifact: the collection, and the first alias of this version."""
+        """Name of its artifact: the collection, and the first alias of this version."""
         return f"{clean(self.collection)}:{clean((*self.aliases, 'latest')[0])}"
 
     @property
     def key(self) -> tuple[str, int]:
-        """What makes two calls speak of the same checkpoint."""
+        """Equal where two calls speak of the same checkpoint."""
         return self.path, self.step
 
     def to_dict(self) -> dict[str, Any]:
-        """As it goes over the channel: plain values only."""
+        """The fields as the channel takes them: plain values only."""
         return {**vars(self), "step": int(self.step), "metrics": plain(self.metrics)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Checkpoint:
-        """The way back, also from the journal.
+        """The checkpoint of these fields, which come from the channel or from a journal.
 
         Raises:
-            KeyError, TypeError: these are not the fields of one.
+            KeyError, TypeError: The fields are not those of a checkpoint.
         """
         return cls(**{**fields, "aliases": tuple(fields["aliases"])})
 
 
 def clean(name: str) -> str:
-    """What W&B accepts as the name of an artifact."""
+    """The name, with what W&B does not accept in an artifact's name replaced by `-`."""
     return _NOT_IN_NAMES.sub("-", name).strip("-") or "checkpoint"
 
 
 def as_wandb_keeps(value: Any) -> Any:
-    """The same with numbers that are none as text, as W&B has them in a run: JSON knows no infinity."""
+    """The value, with infinite and undefined numbers as text: JSON does not know them, and W&B keeps them so."""
     if isinstance(value, Mapping):
         return {name: as_wandb_keeps(held) for name, held in value.items()}
     if isinstance(value, list | tuple):
@@ -87,7 +87,7 @@ def as_wandb_keeps(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value of mappings, lists, text and numbers; everything else as text."""
+    """The value as mappings, lists, text and numbers; whatever is none of these becomes text."""
     if isinstance(value, Mapping):
         return {str(name): plain(held) for name, held in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
 """What an interpreter was asked to run. Loaded before user code: no imports."""
 
-# Interpreter options that take the next argument when theirs is not attached (CPython, Python/initconfig.c).
+# Interpreter options with a value, which is the next argument where none is attached (CPython, Python/initconfig.c).
 _OPTIONS_WITH_VALUE = "WX"
 
 
@@ -10,9 +10,9 @@ class CommandLine:
     Attributes:
         kind: "script", "module", "command", "stdin" (also the REPL) or "none" (`--version`, `--help`).
         target: The script's path, the module's name or the command's text.
-        arguments: What follows it.
+        arguments: What follows the target.
         inspect: Whether -i was given.
-        isolated: Whether -I was given, as installers do that ask an interpreter about itself.
+        isolated: Whether -I was given; installers that ask an interpreter about itself give it.
     """
 
     __slots__ = ("arguments", "inspect", "isolated", "kind", "target")

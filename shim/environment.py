@@ -23,10 +23,10 @@ DOCKER = "WANDB_DOCKER"
 INIT_TIMEOUT = "WANDB_INIT_TIMEOUT"
 FINISH_TIMEOUT = "WANDB_FINISH_TIMEOUT"
 IDENTITY_TOKEN_FILE = "WANDB_IDENTITY_TOKEN_FILE"
-# How processes find wandb's service, written by wandb itself (wandb/sdk/lib/service_token.py).
+# Written by wandb itself: tells processes where wandb's service is (wandb/sdk/lib/service_token.py).
 SERVICE = "WANDB_SERVICE"
 
-# Spelled as people spell them; W&B itself does not read these.
+# Names that people use; W&B itself does not read them.
 GROUP_ALIAS = "WANDB_GROUP"
 API_KEY_FILE = "WANDB_API_KEY_FILE"
 
@@ -56,7 +56,7 @@ ATTACH = "WANDB_SHIM_ATTACH"
 
 SECRETS = frozenset({API_KEY})
 
-# name: (meaning, values, default); what `python -m shim variables` and the README show.
+# Name: (meaning, values, default), as `python -m shim variables` shows them; docs/variables.md has a row for each.
 OWN_VARIABLES = {
     SWITCH: ("the whole shim", "on | off", "on"),
     INIT: (
@@ -100,7 +100,7 @@ class Contract:
     """What the shim's own variables say in one environment.
 
     Attributes:
-        problems: One sentence for each value that could not be read; its default is in force instead.
+        problems: One sentence for each value that is none of those possible; the default is in force instead.
     """
 
     __slots__ = (
@@ -126,7 +126,7 @@ class Contract:
 
 
 def unknown(environ: "Mapping[str, str]", patches: "Iterable[str]") -> "list[str]":
-    """One sentence for each name that the shim does not know: of a variable, or of a patch to leave out.
+    """One sentence for each name, of a variable or of a patch to leave out, that the shim does not know.
 
     Args:
         environ: The environment.
@@ -142,7 +142,7 @@ def unknown(environ: "Mapping[str, str]", patches: "Iterable[str]") -> "list[str
 
 
 def finish_timeout(environ: "Mapping[str, str]") -> float:
-    """WANDB_FINISH_TIMEOUT in seconds; 0 where nothing bounds the end of a run, which is what 0 means to wandb."""
+    """WANDB_FINISH_TIMEOUT in seconds; 0, with the meaning that it has for wandb, where nothing bounds a run's end."""
     try:
         seconds = float(environ.get(FINISH_TIMEOUT, ""))
     except ValueError:

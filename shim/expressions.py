@@ -1,6 +1,7 @@
 """What WANDB_SHIM_METRICS says of the metrics that a script prints: nothing, `auto`, or named regular expressions.
 
-The launcher writes the last as JSON, from `[wandb.metrics]` of env.toml; the companion searches the lines for them.
+The launcher writes the expressions as JSON, from `[wandb.metrics]` of env.toml; the companion looks for them in the
+lines that the script prints.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def read(value: str) -> str | dict[str, str]:
     """`off`, `auto`, or the expressions by the names of their metrics.
 
     Raises:
-        ValueError: It is none of these; the message follows the variable's name and value.
+        ValueError: The value is none of these; the message continues a sentence that begins with name and value.
     """
     word = value.strip()
     if word.lower() in ("", OFF, AUTO):
@@ -31,12 +32,12 @@ def read(value: str) -> str | dict[str, str]:
 
 
 def written(said: str | Mapping[str, str] | None) -> str | None:
-    """The variable's value for what env.toml says."""
+    """The value of the variable, for what env.toml says; None where env.toml says nothing."""
     return json.dumps(said, ensure_ascii=False) if isinstance(said, Mapping) else said
 
 
 def problem_of(expression: str) -> str:
-    """What is wrong with one expression, to follow it in a sentence; "" for nothing."""
+    """What is wrong with one expression, to follow the expression in a sentence; "" where nothing is."""
     try:
         groups = re.compile(expression).groups
     except (re.error, OverflowError, RecursionError) as error:
@@ -45,7 +46,7 @@ def problem_of(expression: str) -> str:
 
 
 def problem_of_value(value: str) -> str:
-    """What is wrong with the whole variable."""
+    """What is wrong with the variable's whole value; "" where nothing is."""
     try:
         said = read(value)
     except ValueError as error:

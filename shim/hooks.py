@@ -1,9 +1,9 @@
-"""Post-import hooks: run a patch of ours right after a module's own code ran, and never break that import.
+"""Post-import hooks: run a patch of ours right after a module's own code has run, and never break that import.
 
-The finder of sitecustomize.py calls this only for a module on its list. The loader found by the others gets its
-`exec_module` shadowed on the instance for the length of one import: the smallest intrusion that survives LazyLoader,
-pkgutil, importlib.resources and reload, since the loader keeps its type. Like wrapt's hooks these fire once; unlike
-them, an exception in a patch is a warning, not a broken import.
+The finder of sitecustomize.py calls this module only for the names on its list. The other finders find the loader, and
+for the length of one import an `exec_module` of ours shadows the loader's, on the instance. No smaller intrusion
+survives LazyLoader, pkgutil, importlib.resources and reload: the loader keeps its type. A hook fires once, as wrapt's
+hooks do; but an exception in a patch is a warning here, and not a broken import.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 
 def find_spec(finder: Any, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-    """Ask the other finders for `name`, and see to it that the patch runs after its code."""
-    patch = finder.waiting.pop(name)  # another finder may ask all of them again, us too
+    """Ask the other finders for `name`, and see to it that the patch runs after the module's code."""
+    patch = finder.waiting.pop(name)  # another finder may ask all finders again, this one included
     try:
         spec = _ask_others(finder, name, path, target)
     finally:
-        # Until its code has run: this may be a mere look (importlib.util.find_spec), a namespace package, a failure.
+        # The patch waits until the module's code has run. Nothing may run now: where somebody only looks
+        # (importlib.util.find_spec), where this is a namespace package, where the import fails.
         finder.waiting[name] = patch
     if name == "shim":
         return _own_package() if spec is None else spec
@@ -53,7 +54,7 @@ def apply(patch: Patch, module: ModuleType) -> None:
     try:
         function = importlib.import_module(f".{patch}", __package__).apply if isinstance(patch, str) else patch
         function(module)
-    except Exception as error:  # the host's import must not fail on our account
+    except Exception as error:  # the script's import must not fail because of the patch
         log.warn(f"{_name_of(patch)} not applied to {module.__name__}: {type(error).__name__}: {error}")
 
 
@@ -78,11 +79,11 @@ def _shadow_exec_module(finder: Any, spec: ModuleSpec, patch: Patch) -> None:
     original = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
-        if getattr(module.__spec__, "name", None) != spec.name:  # a loader shared by several modules (zipimport)
+        if getattr(module.__spec__, "name", None) != spec.name:  # several modules share the loader (zipimport)
             return original(module)
         vars(loader).pop("exec_module", None)
         original(module)
-        # Once: what is only looked for, or fails, is still waited for.
+        # Only from here on the hook is spent: a module that was only looked for, or has failed, is still waited for.
         return apply(patch, module) if finder.waiting.pop(spec.name, None) else None
 
     try:

@@ -1,4 +1,4 @@
-"""How a library's directory of checkpoints tells which is the newest that is complete."""
+"""How a directory in which a library saves checkpoints shows which complete one is the newest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def _newest_of_megatron(directory: str) -> str:
-    """By the file in which Megatron notes the step of the last checkpoint that is complete."""
+    """The newest by the file in which Megatron notes the step of the last complete checkpoint."""
     try:
         with open(os.path.join(directory, "latest_checkpointed_iteration.txt"), encoding="utf-8") as file:
             step = file.read().strip()
@@ -21,7 +21,7 @@ def _newest_of_megatron(directory: str) -> str:
 
 
 def _newest_of_nemo_rl(directory: str) -> str:
-    """By the names: a directory that is not complete has another one."""
+    """The newest by the names of the directories: one that is not complete has a name of another form."""
     try:
         names = os.listdir(directory)
     except OSError:
@@ -31,7 +31,7 @@ def _newest_of_nemo_rl(directory: str) -> str:
 
 
 def _newest_of_transformers(directory: str) -> str:
-    """By the names; the state of the trainer is what is written last."""
+    """The newest by the names of the directories; a complete one has the trainer's state, which is written last."""
     try:
         names = os.listdir(directory)
     except OSError:
@@ -43,7 +43,7 @@ def _newest_of_transformers(directory: str) -> str:
 
 
 def _newest_of_lightning(directory: str) -> str:
-    """By the time of its files and directories named `*.ckpt`."""
+    """The newest by the times of the files and directories that are named `*.ckpt`."""
     try:
         with os.scandir(directory) as entries:
             found = [(entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".ckpt")]
@@ -52,7 +52,7 @@ def _newest_of_lightning(directory: str) -> str:
     return max(found)[1] if found else ""
 
 
-# By the layout of a library's directory: how it tells the newest complete checkpoint; "" where there is none.
+# For each layout of a directory, the function that gives the name of its newest complete checkpoint, or "" for none.
 NEWEST: Mapping[str, Callable[[str], str]] = {
     "megatron": _newest_of_megatron,
     "nemo-rl": _newest_of_nemo_rl,

@@ -7,30 +7,30 @@ import sys
 
 _LEVELS = {"debug": 0, "info": 1, "warn": 2}
 
-# Where it is said, in the companion: its copy of the script's stderr. In the script's process that stream itself.
+# Where lines go: in the companion its copy of the script's stderr; -1 in the script's process, which has that stream.
 descriptor = -1
 
-# What was said already: nothing is said twice.
+# The lines that were said already: none is said twice.
 _said: "set[str]" = set()
 
 
 def debug(message: str) -> None:
-    """Say it where WANDB_SHIM_LOG=debug."""
+    """Say a message where WANDB_SHIM_LOG is debug."""
     _say("debug", message)
 
 
 def info(message: str) -> None:
-    """Say it where WANDB_SHIM_LOG is info or debug."""
+    """Say a message where WANDB_SHIM_LOG is info or debug."""
     _say("info", message)
 
 
 def warn(message: str) -> None:
-    """Say it always."""
+    """Say a message in any case."""
     _say("warn", message)
 
 
 def notice(message: str) -> None:
-    """Say what wandb itself would say at the start of a run; WANDB_SILENT and WANDB_QUIET silence it too."""
+    """Say a message like those of wandb itself at the start of a run: WANDB_SILENT and WANDB_QUIET silence it, too."""
     if not {os.environ.get(name, "").lower() for name in ("WANDB_SILENT", "WANDB_QUIET")} & {"true", "1"}:
         _say("warn", message)
 
@@ -50,10 +50,13 @@ def _say(level: str, message: str) -> None:
 
 
 def _stderr() -> int:
-    """The interpreter's own: a script's replacement may capture it or fail, and the console would take it for a line.
+    """The descriptor of the interpreter's own stderr.
+
+    What a script has put in place of `sys.stderr` may capture our line or fail, and the console would take our line for
+    one of the script's.
 
     Raises:
-        ValueError: it is closed.
+        ValueError: The stream is closed.
     """
     stream = sys.__stderr__
     if stream is None:

@@ -1,8 +1,8 @@
 """The W&B login of one machine: which server, which key, and where each was found.
 
-Both halves ask here, so that launcher, shim and wandb agree. What wandb 0.31.0 resolves is the rule; where 0.31.0 finds
-nothing, what older releases find counts (tests/integration/test_login.py compares with the real ones). wandb itself
-cannot be asked: it has no way to that which is quiet, stays off the network and is the same in all releases.
+Launcher and shim both ask this module, so that they agree with each other and with wandb. The rule is what wandb 0.31.0
+resolves; where 0.31.0 finds nothing, what older releases find counts (tests/integration/test_login.py compares with the
+real ones). wandb itself cannot be asked: no call of it is quiet, stays off the network and is the same in all releases.
 
 Standard library only.
 """
@@ -85,7 +85,7 @@ def find_server(environ: Mapping[str, str]) -> Server:
         environ: The environment. Settings are looked for in the working directory, as wandb does.
 
     Raises:
-        LoginError: For an address that is none, or that W&B refuses; never is another server taken instead.
+        LoginError: The address is none, or W&B refuses it; no other server is ever taken in its place.
     """
     found = None
     if environ.get(environment.BASE_URL):
@@ -132,7 +132,7 @@ def find_login(environ: Mapping[str, str], base_url: str | None = None) -> Login
 
 
 def find_mode(environ: Mapping[str, str]) -> Found | None:
-    """WANDB_MODE, else what `wandb offline` wrote; `dryrun`, as it was once called, is "offline"."""
+    """WANDB_MODE, else what `wandb offline` wrote; `dryrun`, the old name of "offline", becomes that."""
     found = find_setting(environ, "mode")
     if environ.get(environment.MODE):
         found = Found(environ[environment.MODE], environment.MODE)
@@ -140,7 +140,7 @@ def find_mode(environ: Mapping[str, str]) -> Found | None:
 
 
 def logins_elsewhere(environ: Mapping[str, str]) -> list[str]:
-    """The W&B servers that the netrc file has an entry for, by host."""
+    """The hosts of the W&B servers for which the netrc file has an entry."""
     try:
         names = _netrc_entries(environ)
     except LoginError:
@@ -152,7 +152,7 @@ def logins_elsewhere(environ: Mapping[str, str]) -> list[str]:
 
 
 def address_problem(url: str) -> str:
-    """What is wrong with a server's address, to follow it in a sentence; "" where wandb takes it."""
+    """What is wrong with a server's address, to follow the address in a sentence; "" where wandb takes the address."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -192,7 +192,7 @@ def _forge_host(host: str | None) -> str | None:
 
 
 def _is_server_of_settings(environ: Mapping[str, str], base_url: str | None) -> bool:
-    """Whether the settings files, and the variable that wins over them, mean this server, as 0.31.0 asks."""
+    """Whether the settings files, or the variable that wins over them, name this server; 0.31.0 asks the same."""
     try:
         server = find_server(environ).url
     except LoginError:
@@ -223,7 +223,7 @@ def _netrc_entries(environ: Mapping[str, str]) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, netrc.NetrcParseError) as error:
-        # The parser's own message can quote the file, so only its line goes on.
+        # The parser's own message can quote the file, so only the number of the line is passed on.
         line = f", line {error.lineno}" if isinstance(error, netrc.NetrcParseError) and error.lineno else ""
         raise LoginError(
             f"{path}{line}: cannot be read as a netrc file ({type(error).__name__}): "
@@ -233,7 +233,7 @@ def _netrc_entries(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _names(base_url: str | None, entries: Mapping[str, str]) -> Iterator[str]:
-    """Names of the entries that wandb 0.31.0 would read for a server, first one first."""
+    """Names of the entries that wandb 0.31.0 would read for a server, in its order."""
     if base_url is None:
         yield from DEFAULT_HOSTS
         yield "default"
@@ -247,7 +247,7 @@ def _names(base_url: str | None, entries: Mapping[str, str]) -> Iterator[str]:
 
 
 def _names_of_old(base_url: str | None) -> Iterator[str]:
-    """Names that older releases read: up to 0.22.3 the host without its port; and those of the same deployment."""
+    """Names that older releases read: up to 0.22.3 the host without its port; then the hosts of the same deployment."""
     host = urlsplit(base_url or DEFAULT_URL).hostname or ""
     yield host
     if host in DEFAULT_HOSTS:
@@ -261,7 +261,7 @@ def read_key_file(path: str) -> str:
     """The key in a file: one line, surrounding white space ignored.
 
     Raises:
-        LoginError: Where there is none, or no plain file to read it from; a FIFO is not waited for.
+        LoginError: The file has no key, is no plain file or cannot be read; a FIFO is not waited for.
     """
     name = f"{environment.API_KEY_FILE}={path}"
     try:
@@ -282,13 +282,14 @@ def read_key_file(path: str) -> str:
 
 
 def find_setting(environ: Mapping[str, str], name: str) -> Found | None:
-    """What wandb's settings files say: that of the working directory, else that of the home directory.
+    """One setting of wandb's settings files: of that in the working directory, else of that in the home directory.
 
-    WANDB_DIR has no part in it: wandb reads these files before it (wandb/sdk/wandb_setup.py, `_load_settings`).
+    WANDB_DIR has no part in this: wandb reads the files before it reads that variable (wandb/sdk/wandb_setup.py,
+    `_load_settings`).
 
     Args:
         environ: The environment.
-        name: Of the setting: "base_url", "mode".
+        name: The setting's name: "base_url", "mode".
     """
     folder = environ.get("WANDB_CONFIG_DIR")
     directory = _expanded(folder, environ) if folder else _home(environ) / ".config" / "wandb"

@@ -1,4 +1,4 @@
-"""The children of this process, by the kernel's tables (proc(5)): also those that it has adopted."""
+"""The children of this process, by the kernel's tables (proc(5)), those included that the process has adopted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Child(NamedTuple):
 
     Attributes:
         pid: Its process id.
-        name: What the kernel calls it: the first 15 bytes of its program's name.
-        state: One letter; "Z" has ended and is not reaped.
+        name: The kernel's name for it: the first 15 bytes of its program's name.
+        state: One letter; "Z" where the child has ended and is not reaped as yet.
     """
 
     pid: int

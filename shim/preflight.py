@@ -23,7 +23,8 @@ class Outlook:
     Attributes:
         online: Whether to try.
         reason: Why not, for people; empty when online.
-        doubt: What speaks against it although it is to be tried, to follow the server's address in a sentence.
+        doubt: What speaks against an attempt that is to be made all the same, to follow the server's address in a
+            sentence.
         is_other: Whether something has answered there that is no W&B server.
     """
 
@@ -56,7 +57,7 @@ def look(environ: Mapping[str, str], base_url: str, file_key: str | None = None,
 
 
 def key_from_file(environ: Mapping[str, str]) -> tuple[str | None, str]:
-    """The key in WANDB_API_KEY_FILE and what is wrong with it; a WANDB_API_KEY wins over the file."""
+    """The key in WANDB_API_KEY_FILE, and what is wrong with that file; where WANDB_API_KEY is set, neither."""
     path = environ.get(environment.API_KEY_FILE)
     if not path or environ.get(environment.API_KEY, "").strip():
         return None, ""
@@ -72,7 +73,7 @@ def any_key(environ: Mapping[str, str], base_url: str, file_key: str | None = No
     Args:
         environ: The process's environment.
         base_url: The server.
-        file_key: What `key_from_file` found; a WANDB_API_KEY does not stand beside it.
+        file_key: What `key_from_file` found; None, too, where WANDB_API_KEY is set.
     """
     if file_key:
         return file_key
@@ -81,7 +82,7 @@ def any_key(environ: Mapping[str, str], base_url: str, file_key: str | None = No
 
 
 def _login(environ: Mapping[str, str], base_url: str) -> tuple[login.Login | None, str]:
-    """What wandb will find by itself, and what is wrong with its files: WANDB_API_KEY_FILE is ours alone."""
+    """The login that wandb will find by itself, and what is wrong with its files; it knows no WANDB_API_KEY_FILE."""
     known_to_wandb = {name: value for name, value in environ.items() if name != environment.API_KEY_FILE}
     try:
         return login.find_login(known_to_wandb, base_url), ""
@@ -97,7 +98,7 @@ def _no_key(base_url: str) -> str:
 def _judged(base_url: str, key: str | None, answer: viewer.Answer) -> Outlook:
     url = login.shown(base_url)
     if answer.status in (401, 403):
-        if not key:  # it is wandb that exchanges an identity token
+        if not key:  # there is an identity token in its place, which wandb alone can exchange
             return Outlook(True)
         told = "run `wandb login --relogin` or set a valid key"
         return Outlook(False, f"{url} rejects the API key (HTTP {answer.status}): {told}")

@@ -1,7 +1,7 @@
 """Which process is this, and does it own the run? A pure function over the command line and the environment.
 
 Only a `training` process may own a run, and only one rank of a job. The tables are in tables.py, the ranks in ranks.py.
-Loaded before user code, hence no imports, and no module of ours but these and the names of the contract.
+This module is loaded before user code. So it imports no library, and of ours only those two and what they need.
 
 The command line is read from `sys.orig_argv`: while `site` runs, `sys.argv[0]` is just "-m" for `-m pkg.train`.
 """
@@ -22,8 +22,8 @@ class Decision:
         role: One of `training`, `launcher`, `tool`, `child`, `interactive`.
         rule: The sentence that decided, for people.
         owner: Whether this process owns the run. False for all roles but training, unless WANDB_SHIM_INIT=always.
-        depends: Whether the program may turn that round: the first or the last rank of several, and WANDB_SHIM_OWNER
-            leaves it open. In a Megatron job the last rank is the owner (owner.py).
+        depends: Whether the program may still change `owner`: this is the first or the last rank of several, and
+            WANDB_SHIM_OWNER leaves the choice open. In a Megatron job the last rank owns the run (owner.py).
         rank: Global rank, 0 where nobody set one.
         world_size: Number of ranks; 1 where nobody set one.
         local_rank: Rank on this node; None where unknown.
@@ -48,7 +48,7 @@ class Decision:
 
 
 def job_of(environ: "Mapping[str, str]") -> str:
-    """The scheduler's name for this job; "" where there is none. Tells a new job from a child of this one."""
+    """The scheduler's name for this job; "" where there is none. The name tells a new job from a child of this one."""
     for name in ("SLURM_JOB_ID", "SKYPILOT_TASK_ID", "KUBERNETES_JOB_UID"):
         value = environ.get(name)
         if value:
@@ -104,7 +104,7 @@ def _role_as_named(line: CommandLine, named: "Named") -> "tuple[str, str, bool] 
 
 
 def _name_of(line: CommandLine) -> str:
-    """By what name people know a program: that of its module or console script."""
+    """The name by which people know a program: that of its module or its console script."""
     if line.kind == "module":
         return line.target
     for packages in _PACKAGES:
@@ -129,7 +129,7 @@ def _role_of_program(
 
 
 def _role_of_training_script(name: str, arguments: "Sequence[str]") -> "tuple[str, str, bool]":
-    """A console script that trains in its own process, if it is told to."""
+    """The role of a console script that trains in its own process where its arguments say so."""
     words = tables.TRAINING_SCRIPTS[name]
     first = next((word for word in arguments if not word.startswith("-")), "")
     said = {first, *arguments[1:3]} if name == "yolo" else {first}  # yolo TASK MODE, or mode=MODE anywhere
@@ -152,7 +152,7 @@ def _launches(name: str, arguments: "Sequence[str]") -> bool:
 def _asks_for_help(arguments: "Sequence[str]") -> str:
     """The argument with which a program only talks about itself; "" where there is none.
 
-    `-h 224` is a height or a host; and after `--` stand the arguments of Fire itself, where nothing else does.
+    `-h 224` is a height or a host. Where nothing but options follows `--`, they are Fire's own arguments.
     """
     for at, word in enumerate(arguments):
         following = arguments[at + 1 :]
@@ -180,7 +180,7 @@ def decide(
     Args:
         orig_argv: `sys.orig_argv`: interpreter, its options, what it runs and its arguments.
         environ: The process's environment.
-        pid: Its process id; a process that replaced itself (exec) carries its own mark and stays the owner.
+        pid: Its process id. The mark of a process that has replaced itself by exec has this id: it stays the owner.
         bin_directories: Where console scripts lie; a file there without `.py` is one.
         is_bin: Whether a directory, as spelled on the command line, is an interpreter's.
     """
@@ -223,7 +223,7 @@ def _is_standard(name: str) -> bool:
 
 
 def _wrapped(line: CommandLine, bin_directories: "Sequence[str]", is_bin: "IsBin | None") -> "CommandLine | None":
-    """What a program like cProfile or memray runs in its own process; None where it is itself what runs."""
+    """What a program like cProfile or memray runs in its own process; None where the program is not of that kind."""
     name = line.target.rpartition("/")[2]
     if line.kind == "module" and line.target not in tables.WRAPPERS:
         return None
@@ -245,7 +245,7 @@ def _wrapped(line: CommandLine, bin_directories: "Sequence[str]", is_bin: "IsBin
         if word in tables.HELP or word in tables.WITHOUT_A_PROGRAM:
             return CommandLine("none", word, (), line.inspect)
         if not word.startswith("-"):
-            # Of the standard library's own the script decides nothing but its arguments.
+            # The first word that is neither an option nor an option's value; its own arguments follow.
             return CommandLine("script", word, words, line.inspect)
         if word in with_value:
             words = words[1:]

@@ -57,7 +57,7 @@ def joins(environ: "Mapping[str, str]", owner: int) -> bool:
     rank, size, local_rank, _ = find_rank(environ)
     if not environment.Contract(environ).nodes or size == 1 or local_rank not in (0, None):
         return False
-    # Where nobody says how many ranks a node has, the owner's node may be in the run twice, but none is missing.
+    # Where nobody says how many ranks a node has, the owner's node may be in the run twice, but no node is missing.
     on_this_node = _number(environ, "LOCAL_WORLD_SIZE") or 1
     return not rank <= owner < rank + on_this_node
 
@@ -89,7 +89,7 @@ def _of_tensorflow(environ: "Mapping[str, str]") -> "tuple[int, int, int | None,
         if name == kind:
             return before + index, world_size, None, _TF_CONFIG
         before += size
-    return world_size, world_size, None, _TF_CONFIG  # beside the ranks, and so never one that owns the run
+    return world_size, world_size, None, _TF_CONFIG  # an evaluator or a parameter server, which never owns the run
 
 
 def _entries(environ: "Mapping[str, str]", name: str) -> "int | None":

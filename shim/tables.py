@@ -21,8 +21,8 @@ LAUNCHER_SCRIPTS = frozenset(
     }
 )
 
-# Console scripts that train in their own process, by name: the words that say so, as the first argument that is no
-# option; "" where every call does. Another word is a tool's. Sources: the entry points of each package.
+# Console scripts that train in their own process. Each has the words with which it trains, given as its first argument
+# that is no option; "" where every call trains. With any other word it is a tool. Sources: each package's entry points.
 TRAINING_SCRIPTS = {
     "llamafactory-cli": ("train",),  # llamafactory/launcher.py: run_exp, on several GPUs by torchrun below itself
     "lmf": ("train",),
@@ -45,7 +45,7 @@ TRAINING_SCRIPTS = {
     "rl_zoo3": ("train",),  # rl_zoo3/cli.py
 }
 
-# Of the above, arguments by which another process trains: torchrun's options, accelerate as launcher.
+# Arguments of the above with which other processes train: torchrun's options.
 LAUNCHING_OPTIONS = ("--nproc", "--nnodes", "--rdzv", "--standalone", "--node_rank", "--node-rank")
 
 # The same programs as modules, and those that have no script.
@@ -65,8 +65,8 @@ MODULES_OF_SCRIPTS = {
     "rl_zoo3.cli": "rl_zoo3",
 }
 
-# Programs that run another one in their own process, and that one is what counts: the words that must come first, and
-# the options that take a value.
+# Programs that run another program in their own process; the role is that of the other program. Each has the words that
+# must come first, and the options that take a value.
 WRAPPERS = {
     "memray": (("run",), ("-o", "--output", "-p", "--live-port", "-c")),
     "kernprof": ((), ("-o", "--outfile", "-s", "--setup", "-p", "--prof-mod", "-u", "--unit", "-i")),
@@ -79,13 +79,13 @@ WRAPPERS = {
         ("--source", "--omit", "--include", "--rcfile", "--data-file", "--context", "--concurrency", "--debug"),
     ),
     "memory_profiler": ((), ("-o", "--precision", "--backend")),
-    # The standard library's, which have no script.
+    # Those of the standard library, which have no console script.
     "cProfile": ((), ("-o", "--outfile", "-s", "--sort")),
     "profile": ((), ("-o", "--outfile", "-s", "--sort")),
     "trace": ((), ("-f", "--file", "-C", "--coverdir")),
 }
 
-# Options with which these look at what another process does, or has done.
+# Options with which these programs look at what another process does, or has done, and run nothing.
 WITHOUT_A_PROGRAM = frozenset({"--pid", "--attach", "--combine", "--load-prev", "--load", "--report", "--viewer"})
 
 # Modules (run with -m, or as a file inside site-packages) and everything below them.
@@ -193,7 +193,7 @@ MODULES = {
     "multiprocessing": CHILD,
 }
 
-# Names that a repository may well have for a package of its own: they stand for themselves, not for what is below them.
+# Names that a repository may well have for a package of its own: each stands for itself, not for what is below it.
 EXACT = frozenset(
     {
         *("build", "wheel", "kaggle", "conda", "hatch", "supervisor", "notebook", "triton", "sky", "dask", "dash"),
@@ -204,10 +204,10 @@ EXACT = frozenset(
 # Console scripts that are tools whatever WANDB_SHIM_INIT says.
 KNOWN_TOOLS = frozenset(MODULES) | {"pip3", "ipython", "pre-commit", "huggingface-cli", "hf", "sphinx-build", "py.test"}
 
-# Of these programs, those that are console scripts, too.
+# The names in WRAPPERS that are console scripts, too.
 WRAPPER_SCRIPTS = frozenset(WRAPPERS) - {"cProfile", "profile", "trace", "memory_profiler"}
 
-# The packages of the standard library that can be run with -m, or in part; all else there has no parts.
+# The packages of the standard library. Everything else there is one module, and so has no modules below it.
 STANDARD_PACKAGES = frozenset(
     {
         *("asyncio", "concurrent", "ctypes", "curses", "dbm", "distutils", "email", "encodings", "ensurepip", "html"),
@@ -217,8 +217,8 @@ STANDARD_PACKAGES = frozenset(
     }
 )
 
-# `python -c` is a tool or a helper; these beginnings tell a child of multiprocessing from the rest, and these a step of
-# an installer, which stays a tool whatever the job says (pip/_internal/utils/setuptools_build.py).
+# `python -c` is a tool or a helper. A command with one of the first beginnings is a child of multiprocessing. One of the
+# second is a step of an installer, which stays a tool whatever the job says (pip/_internal/utils/setuptools_build.py).
 CHILD_COMMANDS = ("from multiprocessing", "from multiprocess", "from loky", "from joblib")
 INSTALLER_COMMANDS = (
     "exec(compile('''\n# This is <pip-setuptools-caller>",
@@ -229,7 +229,8 @@ INSTALLER_COMMANDS = (
 # Files that are tools whatever directory they lie in.
 TOOL_FILES = frozenset({"setup.py", "conftest.py", "get-pip.py", "manage.py", "noxfile.py"})
 
-# Directories whose programs are the system's or an editor's, never a job; a debugger there is looked up by its name.
+# Directories whose programs belong to the system or to an editor, never to a job. A debugger in the directory of an
+# editor is looked up by its name.
 TOOL_DIRECTORIES = ("/usr/lib/", "/usr/libexec/", "/usr/share/", "/usr/sbin/", "/bin/", "/sbin/")
 EDITORS = ("/.vscode-server/", "/.vscode/", "/.cursor-server/", "/.pycharm_helpers/")
 

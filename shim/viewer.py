@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from . import login
 
-# Bytes of an answer that are read; a viewer's has some hundred.
+# Bytes of an answer that are read; the answer to this question has some hundred.
 _MAX_ANSWER = 1 << 20
 
 _QUESTION = json.dumps({"query": "query Viewer { viewer { id } }", "operationName": "Viewer"}).encode()
@@ -30,9 +30,10 @@ class Answer:
     """What a server said.
 
     Attributes:
-        status: HTTP status; 401, too, where an answer of 200 knows nobody; 0 where no W&B server has answered.
+        status: HTTP status; 401, too, where the server says 200 but knows nobody with this key; 0 where no W&B server
+            has answered.
         text: What to tell people, to follow the server's address in a sentence; "" where the key is taken.
-        untrusted: Whether its certificate was refused here; wandb may have been given others.
+        untrusted: Whether this process refused the server's certificate; wandb may know other certificates.
         other: Whether something has answered there that is no W&B server.
     """
 
@@ -47,9 +48,9 @@ def ask(base_url: str, key: str | None, environ: Mapping[str, str], timeout: flo
 
     Args:
         base_url: The server, e.g. "https://api.wandb.ai".
-        key: The API key; None where an identity token stands for it, which this does not exchange.
+        key: The API key; None where an identity token takes its place, which is not exchanged here.
         environ: The environment, for WANDB_INSECURE_DISABLE_SSL.
-        timeout: Seconds for the whole, name lookup and proxies included.
+        timeout: Seconds for the whole question, name lookup and proxies included.
     """
     problem = login.address_problem(base_url)
     if problem:

@@ -1,6 +1,6 @@
 """Where wrapt comes from: the image's own if it has one, else the copy that was baked beside the shim.
 
-The copy's directory joins the end of sys.path, and only when a patch needs it: the shim never changes the version
+The copy's directory joins the end of sys.path, and only when a patch needs wrapt: the shim never changes the version
 of anything that the image has.
 """
 
