@@ -13,7 +13,7 @@ from .checkpoint import JOURNAL
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 is success, 1 a finding that a job would not be tracked, 2 wrong usage; `run` has its own."""
+    """Run one command; 0 is success, 1 a finding or a failure, 2 wrong usage. `run` ends with its command's code."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     except interpreters.InstallError as error:
         print(f"wandb-shim: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # the reader has gone: `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
@@ -113,7 +113,7 @@ def _explain(options: argparse.Namespace) -> int:
         print("wandb-shim: explain needs a command: python -m shim explain COMMAND", file=sys.stderr)
         return 2
     found = explain.explain(command, os.environ)
-    if options.json:  # one program is what programs ask for; a shell's script may have several
+    if options.json:  # one object where the command leads to one program, a list where a shell's script has several
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     else:
         print("\n".join(columns.wrapped(explain.said(one)) for one in found))
@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace) -> int:
     if not command:
         print("wandb-shim: run needs a command: python -m shim run -- COMMAND", file=sys.stderr)
         return 2
-    started = "_wandb_shim" in sys.modules  # by a door, which the command's interpreters have, too
+    started = "_wandb_shim" in sys.modules  # by a door; the command's interpreters then have it, too
     return init.run(command, os.environ if started else borrowed.with_a_door(os.environ))
 
 

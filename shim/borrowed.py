@@ -1,7 +1,7 @@
-"""A home for one command's processes, where no interpreter of theirs has a door: `shim run -- python train.py`.
+"""A home for the processes of one command whose interpreters have no door: `shim run -- python train.py`.
 
-PYTHONPATH leads them to it, as opentelemetry-instrument does. It lies in the user's cache, named by what is in it, so
-that all jobs of one version share it and none changes another's.
+PYTHONPATH leads the processes to the home; opentelemetry-instrument does the same. The home lies in the user's cache,
+and its name is made from its content: all jobs of one version share a home, and no job changes the home of another.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def with_a_door(environ: Mapping[str, str]) -> dict[str, str]:
         environ: The environment of the command.
 
     Raises:
-        OSError: Nowhere can a home be written.
+        OSError: There is no place where a home can be written.
     """
     rest = environ.get("PYTHONPATH")
     home = str(_home(environ))
@@ -57,6 +57,6 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def _is_ours(place: Path) -> bool:
-    """Whether nobody else can have put code into it."""
+    """Whether nobody but this user can have put code into a directory."""
     found = place.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

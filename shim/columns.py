@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import textwrap
 
-# Of lines that are for a program, or a file.
+# The width of lines that go to a program or to a file.
 _ENDLESS = 1_000_000
 _LEAST = 40
 
 
 def width() -> int:
-    """COLUMNS, else that of the terminal; without either a line has no end."""
+    """The width of a line: COLUMNS, else that of the terminal; without either a line has no end."""
     found = shutil.get_terminal_size((_ENDLESS, 24)).columns
     return max(found, _LEAST)
 
@@ -31,7 +31,7 @@ def cut(text: str, columns: int | None = None) -> str:
 
 
 def age(seconds: float) -> str:
-    """How long that is, to two digits or so: `42 s`, `12 min`, `2 h 3 min`, `3 d 4 h`."""
+    """A length of time in its one or two largest units: `42 s`, `12 min`, `2 h 3 min`, `3 d 4 h`."""
     whole = max(int(seconds), 0)
     if whole < 60:
         return f"{whole} s"

@@ -64,7 +64,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def _home() -> str | None:
-    """Where the package lies that this interpreter has been started with; None where it has not."""
+    """The directory of the package that a door has started in this interpreter; None where there was no door."""
     engine = sys.modules.get("_wandb_shim")
     place = engine.__path__[0] if engine is not None else ""
     return place if os.path.isdir(place) else None
@@ -77,7 +77,8 @@ def _shim() -> Finding:
 def _namesakes() -> list[Finding]:
     """Whatever else on the path is called `shim` or `launcher`: `import` and `python -m` find the first of that name.
 
-    The working directory is left out. It is on the path of this command alone, and a script's own modules are its own.
+    The working directory is left out: it is on the path of this command alone, and a script may name its own modules
+    as it likes.
     """
     source = Path(__file__).resolve().parents[1]
     entries = [entry for entry in dict.fromkeys(sys.path) if entry and os.path.abspath(entry) != os.getcwd()]
@@ -181,7 +182,7 @@ def _wrapt() -> Finding:
 
 
 def _patched() -> list[Finding]:
-    """What the shim patches, of what is here."""
+    """Those of the distributions that the shim patches which are installed here."""
     found = []
     for name in dict.fromkeys(name for patch in patches.PATCHES for name in patch.distributions if name != "wandb"):
         with contextlib.suppress(PackageNotFoundError):
@@ -190,7 +191,7 @@ def _patched() -> list[Finding]:
 
 
 def _rank(environ: Mapping[str, str]) -> list[Finding]:
-    """A rank that this environment has: left over from another job, mostly, where a person asks the doctor."""
+    """The rank that this environment names. Where a person asks the doctor, it is mostly left over from another job."""
     rank, world_size, _, source = ranks.find_rank(environ)
     wanted = ranks.owner_rank(environment.Contract(environ).owner, world_size)
     if world_size == 1 or not environ.get(environment.PROJECT):
@@ -238,10 +239,10 @@ def _server(environ: Mapping[str, str]) -> Finding:
 
 
 def _default_server() -> str:
-    """What the installed release takes for W&B's own server; it changed in 0.31.0."""
+    """The address that the installed release of wandb takes for W&B's own server; 0.31.0 has changed it."""
     try:
         import wandb
 
         return str(wandb.Settings().base_url)
-    except Exception:  # not installed, or a directory of run files that has its name
+    except Exception:  # wandb is not installed, or a directory of run files has its name
         return login.DEFAULT_URL

@@ -15,9 +15,9 @@ from .wrapper_table import ELSEWHERE
 
 _RANK_FIELDS = ("rank", "world_size", "local_rank", "rank_source")
 
-# What torchrun and its like tell the first of two ranks.
+# The variables that torchrun and its like give to the first of two ranks.
 _FIRST_RANK = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
-# Options of launchers without a value: whatever else begins with a dash, and has no `=`, takes the next word.
+# Options of launchers that take no value. Any other word that begins with a dash and has no `=` takes the next word.
 _FLAGS = frozenset(
     {
         *("--standalone", "--no-python", "--no_python", "--run-path", "--multi_gpu", "--multi-gpu", "--use_deepspeed"),
@@ -51,8 +51,8 @@ def explain(command: Sequence[str], environ: Mapping[str, str]) -> list[dict[str
         environ: The environment that it would get.
 
     Returns:
-        For each: role, rank, world_size, local_rank, rank_source, owner and the rule that decided; `through`, the
-        programs that lead to it; `ranks`, for a launcher what its first rank would do.
+        For each program: role, rank, world_size, local_rank, rank_source, owner, and the rule that decided; `through`,
+        the programs that lead to it; `ranks`, what the first rank of a launcher would do.
     """
     found = [_explained(inner) for inner in wrappers.innermost(command, environ)]
     known = [one for one in found if one["role"] is not None]
@@ -98,7 +98,7 @@ def _decide(orig_argv: list[str], environ: Mapping[str, str]) -> process.Decisio
 
 
 def _of_its_ranks(orig_argv: list[str], environ: Mapping[str, str]) -> str:
-    """What the first rank of a launcher would do; "" where its program cannot be told."""
+    """What the first rank of a launcher would do; "" where the program that it starts cannot be told."""
     program = _launched(parse_command_line(orig_argv))
     if program is None:
         return ""
@@ -125,7 +125,7 @@ def _launched(line: CommandLine) -> list[str] | None:
 
 
 def as_python(command: Sequence[str], environ: Mapping[str, str]) -> list[str] | None:
-    """The interpreter's own command line for a shell's; None where it is no Python program."""
+    """The interpreter's command line that a shell's command line leads to; None where that is no Python program."""
     if Path(command[0]).name.startswith(("python", "pypy")):
         return list(command)
     script = shutil.which(command[0], path=environ.get("PATH"))
@@ -135,7 +135,7 @@ def as_python(command: Sequence[str], environ: Mapping[str, str]) -> list[str] |
     with open(script, "rb") as file:
         first, second = (file.readline().decode(errors="replace").strip() for _ in range(2))
     words = first.removeprefix("#!").split()
-    if first.startswith("#!") and second.startswith("'''exec'"):  # pip's, where the path is too long for a first line
+    if first.startswith("#!") and second.startswith("'''exec'"):  # of pip, where the path is too long for `#!`
         words = second.removeprefix("'''exec'").split()[:1]
     elif not first.startswith("#!") or "python" not in first:
         return None

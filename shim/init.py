@@ -1,8 +1,8 @@
 """`python -m shim run -- COMMAND`: a container's init that does not end before the run of its job is finished.
 
-The end of a container's first process is the end of all others, a companion's, too. This one forwards signals to the
-command, reaps what is orphaned, and after the command's end waits for companions. Started otherwise than as the first
-process it is a subreaper (prctl(2)), with the same effect for what it has started.
+Where a container's first process ends, all its other processes end, companions among them. So this process forwards
+signals to the command, reaps orphans, and waits for companions after the command's end. Where it is not the first
+process, it becomes a subreaper (prctl(2)), which has the same effect for all that it starts.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from pathlib import Path
 from . import log
 from .own_children import own_children
 
-# Seconds after a signal that companions may take: `docker stop` gives 10, Kubernetes and Slurm 30. Where the command
-# itself has taken them, seconds after its end: whoever sent the signal has more patience than was known.
+# Seconds that companions have after a signal: `docker stop` gives a container 10, Kubernetes and Slurm give it 30.
+# Where the command itself has used them up, the second number is what companions have after its end: whoever sent the
+# signal has more patience than was expected.
 SIGNALLED_BOUND, SIGNALLED_REST = 8.0, 2.0
-# Without a signal: what a companion has itself after its script's end (companion/ending.py, LAST_BOUND), and a bit.
+# Without a signal: a bit more than a companion takes at most after its script's end (companion/ending.py, LAST_BOUND).
 UNDISTURBED_BOUND = 930.0
 
-# What a shell says of a command that it cannot find, or not execute; and of one that a signal has ended.
+# A shell's exit codes: of a command that it cannot find, of one that it cannot execute; and what it adds to the number
+# of the signal that has ended a command.
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNAL_BASE = 127, 126, 128
 _PR_SET_CHILD_SUBREAPER = 36
-# siginfo's si_code of a signal that the terminal has sent: to the command as well, which is of the same group.
+# siginfo's si_code of a signal from the terminal, which has sent it to the command, too: both are of one process group.
 _BY_KERNEL = 0x80
-# Those that are meant to end the job.
+# Signals that are meant to end the job.
 _ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
-# Those that nobody can forward, or that are about this process itself.
+# Signals that nobody can forward, or that concern this process itself.
 _NOT_FORWARDED = {
     *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU, signal.SIGSEGV, signal.SIGBUS),
     *(signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS),
@@ -39,27 +41,28 @@ _NOT_FORWARDED = {
 
 
 def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run a command to its end, and its job's run to the end of that.
+    """Run a command to its end, and then wait until the run of its job is finished.
 
     Args:
         command: Program, found on PATH, and its arguments.
         environ: Its variables.
 
     Returns:
-        Its exit code, 128 + the number of the signal that has ended it, 126 or 127 where it cannot be started.
+        The command's exit code; 128 + the number of the signal that has ended it; 126 or 127 where it cannot be
+        started.
     """
     signals = signal.valid_signals() - _NOT_FORWARDED
     signal.pthread_sigmask(signal.SIG_BLOCK, {*signals, signal.SIGCHLD})
     if os.getpid() != 1:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    defaults = (signal.SIGPIPE, signal.SIGXFSZ)  # which this interpreter ignores
+    defaults = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these, and a command would inherit that
     try:
         child = os.posix_spawnp(command[0], list(command), environ, setsigmask=(), setsigdef=defaults)
     except OSError as error:
         log.warn(f"{command[0]} cannot be run: {error.strerror}")
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
     code = _SIGNAL_BASE + signal.SIGKILL
-    signalled = ended = float("inf")  # when that happened
+    signalled = ended = float("inf")  # the times of the first ending signal, and of the command's end
     while time.monotonic() < _deadline(signalled, ended) and (ended == float("inf") or _companions()):
         info = signal.sigtimedwait({*signals, signal.SIGCHLD}, 1.0)
         if info is not None and info.si_signo != signal.SIGCHLD:
@@ -69,7 +72,8 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, info.si_signo)
         _reap_all_but(child)
-        found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # a companion looks at it, too
+        # The command is not reaped: a companion looks at how it has ended, too.
+        found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None and ended == float("inf"):
             ended = time.monotonic()
             code = found.si_status + (0 if found.si_code == os.CLD_EXITED else _SIGNAL_BASE)
@@ -77,7 +81,7 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _deadline(signalled: float, ended: float) -> float:
-    """When the wait for companions is over: never, as long as the command has not ended."""
+    """When the wait for companions is over; never as long as the command runs."""
     return min(ended + UNDISTURBED_BOUND, max(signalled + SIGNALLED_BOUND, ended + SIGNALLED_REST))
 
 
@@ -89,7 +93,7 @@ def _reap_all_but(command: int) -> None:
 
 
 def _companions() -> bool:
-    """Whether a companion lives whose script, or what has made it, has ended: it is a child of this process then."""
+    """Whether a companion lives whose maker has ended: such a companion is a child of this process."""
     for child in own_children():
         with contextlib.suppress(OSError):
             if b"/companion/__main__.py\0" in Path(f"/proc/{child.pid}/cmdline").read_bytes():

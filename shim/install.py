@@ -5,7 +5,7 @@ virtual environment made from it, before or after, and also `-E`, `-I` and an em
 environment gets doors of its own (`.pth`, and `.start` for Python 3.15: PEP 829), and its base is never touched.
 The shim itself lies in one home that all doors name.
 
-Every file and directory that is made is listed in `<home>/doors.json`; what was in the way is kept and put back.
+`<home>/doors.json` lists every file and directory that is made. What was in the way is kept, and put back at the end.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def install(pythons: list[str], home: Path | None = None, compiled_by: Sequence[
     Args:
         pythons: Executables.
         home: Where the shim is to lie; see `default_home`.
-        compiled_by: Interpreters without a door whose bytecode the home is to have, as far as they can make it.
+        compiled_by: Interpreters that get no door but make bytecode for the home, as far as they can.
 
     Returns:
         The home and the doors of these interpreters.
@@ -86,7 +86,7 @@ def install(pythons: list[str], home: Path | None = None, compiled_by: Sequence[
             door = _open_door(interpreter, home)
             fresh.append(door)
             doors = [known for known in doors if known.files != door.files] + [door]
-            _write_doors(home, doors, made)  # at once: if the next one fails, this one can be closed
+            _write_doors(home, doors, made)  # after each door: if the next one fails, this one can still be closed
     except OSError as error:
         raise InstallError(f"{error.filename} cannot be written: {error.strerror}; name another --home?") from error
     for interpreter, door in zip(interpreters, fresh, strict=True):
@@ -125,9 +125,9 @@ def doors_at(home: Path) -> list[Door]:
 
 
 def write_home(home: Path) -> None:
-    """Copy the package, and the wrapt that this process would use as a fallback for images that have none.
+    """Copy the package into a home, and with it this process's own wrapt, for images that have none.
 
-    A home without doors is what is mounted into a stock image and named in its PYTHONPATH.
+    A home without doors is for a mount into a stock image, whose PYTHONPATH then names it.
     """
     if home == SOURCE.parent:
         raise InstallError(f"{home} is where the sources are; name another --home")
@@ -143,7 +143,7 @@ def write_home(home: Path) -> None:
 
 
 def _mirror(source: Path, target: Path, ignore: Any) -> None:
-    """Copy a package, leave untouched what is there already, and remove what an older release had."""
+    """Copy a package. Files that are the same already stay untouched; modules of an older release are removed."""
     shutil.copytree(source, target, ignore=ignore, dirs_exist_ok=True, copy_function=_copy)
     for module in target.rglob("*.py"):
         if not (source / module.relative_to(target)).exists():
@@ -155,7 +155,7 @@ def _copy(source: str | Path, target: str | Path) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file unless it says that already: bytecode goes by the time of its source."""
+    """Write a file, unless it has this text already: bytecode is valid by the time of its source."""
     if file.is_symlink() or not file.exists() or file.read_text(encoding="utf-8") != text:
         file.write_text(text, encoding="utf-8")
 
@@ -200,7 +200,7 @@ def _door_source(home: Path, displaced: str) -> str:
 
 
 def _home_of_door(file: Path) -> Path | None:
-    """Where a door leads to; None for what is no door of ours."""
+    """The home that a door leads to; None for a file that is no door of ours."""
     if not file.is_file():
         return None
     text = file.read_text(encoding="utf-8", errors="replace")
@@ -215,7 +215,10 @@ def _refuse_other_home(file: Path, home: Path) -> None:
 
 
 def _compile(python: str, home: Path, files: Sequence[str] = ()) -> int:
-    """Without bytecode each start costs ten times as much, and a read-only image never makes any."""
+    """Let an interpreter compile a home and the modules of its door; 0 where that succeeds.
+
+    Without bytecode each start costs ten times as much, and a read-only image never makes any.
+    """
     modules = [file for file in files if file.endswith(".py")]
     places = (home / "sitecustomize.py", home / "shim")
     command = [python, "-I", "-c", _COMPILE, *map(str, places), *modules]
@@ -223,12 +226,12 @@ def _compile(python: str, home: Path, files: Sequence[str] = ()) -> int:
 
 
 def is_open(home: Path) -> bool:
-    """Whether a door of this machine leads to `home`; else it is a mount or a copy, reached by PYTHONPATH."""
+    """Whether a door of this machine leads to `home`; else the home is a mount or a copy, reached by PYTHONPATH."""
     return any(_home_of_door(Path(file)) == home for door in doors_at(home) for file in door.files)
 
 
 def _read(home: Path) -> dict[str, Any]:
-    """What doors.json says: the doors, and the directories above the home that it was made with."""
+    """The content of doors.json: the doors, and the directories above the home that were made for it."""
     file = home / "doors.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
@@ -245,7 +248,7 @@ def _remove_empty(directories: list[str]) -> None:
 
 
 def _move(file: Path, to: Path) -> None:
-    """Rename a module, and its bytecode with it: both must be there again after `uninstall`."""
+    """Rename a module together with its bytecode: `uninstall` must bring back both."""
     os.replace(file, to)
     for compiled in _bytecode_of(file):
         os.replace(compiled, compiled.with_name(to.stem + compiled.name.removeprefix(file.stem)))

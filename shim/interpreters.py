@@ -10,13 +10,13 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-# Names that conda and its kin are installed by, below each of these.
+# Directories of conda and its kin, and where these directories lie.
 _CONDAS = ("conda", "miniconda*", "miniforge*", "mambaforge*", "anaconda*", "micromamba", "mamba")
 _CONDA_PLACES = tuple(f"{place}/{name}" for place in ("", "/opt", "~", "/usr/local") for name in _CONDAS)
 
-# Directories of executables where images keep interpreters: patterns of `glob`, by who puts them there. `~` is the home
-# of whoever runs this and of everybody else; where a variable is not set, its pattern is left out. Virtual environments
-# are among them: their base is what counts.
+# Directories of executables in which images keep interpreters, as patterns of `glob`, by who puts them there. `~`
+# stands for the home directory of each user. A pattern whose variable is not set is left out. Some of the directories
+# belong to virtual environments, whose base is then what counts.
 PLACES: Mapping[str, tuple[str, ...]] = {
     "the distribution, the official images": ("/usr/bin", "/usr/local/bin"),
     "uv (also NeMo-RL)": (
@@ -46,7 +46,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-# Seconds that an interpreter may take to say who it is.
+# Seconds that an interpreter may take to describe itself.
 _PATIENCE = 60
 _ASK = """
 import json, os, sys, sysconfig
@@ -79,13 +79,14 @@ class Interpreter:
 
 
 def describe(python: str | os.PathLike[str]) -> Interpreter:
-    """Ask an interpreter who it is.
+    """Ask an interpreter to describe itself.
 
     Raises:
-        InstallError: It is not there, does not start, or is older than 3.10.
+        InstallError: The interpreter is not there, does not start, or is older than 3.10.
     """
     try:
-        # Without `site` (and so without any door), a virtual environment before 3.14 does not know its prefix.
+        # Not with -S, although no door would open then: without `site` a virtual environment before 3.14 does not know
+        # its prefix.
         answer = subprocess.run(
             [str(python), "-I", "-c", _ASK],
             capture_output=True,
@@ -111,11 +112,11 @@ def describe(python: str | os.PathLike[str]) -> Interpreter:
 
 
 def candidates(environ: Mapping[str, str], root: str = "/") -> Iterator[str]:
-    """What may be an interpreter: first `python3` and `python` of PATH, then what is in `PLACES`.
+    """Paths of what may be an interpreter: first `python3` and `python` of PATH, then what lies in `PLACES`.
 
     Args:
         environ: For PATH, HOME and the variables of `PLACES`.
-        root: What stands for the file system's root: paths in variables are below it, too.
+        root: The directory that stands for the file system's root; paths in variables are taken to be below it, too.
     """
     root = root.rstrip("/")
     on_path = [f"{root}{directory}" for directory in environ.get("PATH", "").split(os.pathsep) if directory]
@@ -129,7 +130,7 @@ def candidates(environ: Mapping[str, str], root: str = "/") -> Iterator[str]:
 
 
 def _spelled_out(pattern: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """The pattern with the homes, or the variable's value, that it begins with."""
+    """The pattern with each home directory for a leading `~`, or with the value of a leading variable."""
     first, slash, rest = pattern.partition("/")
     if first == "~":
         homes = (glob.escape(environ.get("HOME") or os.path.expanduser("~")), "/root", "/home/*")
@@ -142,9 +143,9 @@ def _spelled_out(pattern: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def find(paths: Iterable[str]) -> list[str]:
-    """Each base interpreter among `paths` that is new enough, once: the executables to bake the shim into.
+    """The executables to bake the shim into: of `paths` each base interpreter that is new enough, once.
 
-    What is no Python there, or too old, is passed over; for a virtual environment its base is found.
+    A path that is no Python, or one too old, is passed over. For a virtual environment its base is taken.
     """
     found: dict[str, str] = {}
     seen = set()
@@ -160,19 +161,19 @@ def find(paths: Iterable[str]) -> list[str]:
             interpreter = describe(executable)
         except InstallError:
             continue
-        if interpreter.is_virtual:  # one made of copies
+        if interpreter.is_virtual:  # a virtual environment made of copies, not of links
             bases += sorted(glob.glob(f"{glob.escape(interpreter.base_prefix)}/bin/python3*"))
         else:
-            # What it says itself: what was asked may be a shell's script, as pyenv's shims are.
+            # The path that the interpreter itself tells: the path that was asked may be a shell's script, as of pyenv.
             found.setdefault(interpreter.stdlib, os.path.realpath(interpreter.executable))
     return list(found.values())
 
 
 def _is_interpreter(name: str) -> bool:
-    """`python3`, `python3.12` or `python3.13t`, which has no lock; not `python3-config`."""
+    """Whether a name is an interpreter's: `python3`, `python3.12`, `python3.13t` (no lock); not `python3-config`."""
     return re.fullmatch(r"python3?(\.\d+t?)?", name) is not None
 
 
 def quiet_environment() -> dict[str, str]:
-    """For an interpreter that is only asked something: no shim starts in it."""
+    """The environment for an interpreter that is only asked something: no shim starts in it."""
     return {**os.environ, "WANDB_SHIM": "off"}

@@ -17,13 +17,13 @@ def open_runs(everything: bool) -> list[dict[str, Any]]:
     """What the companions of this user say of their runs, those of living scripts first.
 
     Args:
-        everything: Whether to name those, too, whose script has ended and whose run is being finished.
+        everything: Whether to include the runs whose script has ended, while they are being finished.
     """
     return [one for one in registry.status() if one["alive"] or everything]
 
 
 def said_of_runs(found: Sequence[dict[str, Any]]) -> str:
-    """Some lines for each run: where it is, since when, whose it is."""
+    """Some lines for each run: its address, its age, its process and its checkpoints."""
     return "\n".join(line for one in found for line in _lines(one)) or "no run is open here"
 
 
@@ -43,10 +43,11 @@ def _lines(one: dict[str, Any]) -> list[str]:
 
 
 def checkpoints(directory: str) -> list[dict[str, Any]] | None:
-    """What the journal of a directory, or the one beside a checkpoint, says of each that is still there.
+    """What the journal in a directory, or the one beside a checkpoint, says of each checkpoint that is still there.
 
     Returns:
-        For each: path, step, state ("saved" or "committed"), by their steps; None where there is no journal.
+        For each checkpoint: path, step, state ("saved" or "committed"), in the order of their steps; None where there
+        is no journal.
     """
     for place in (os.path.abspath(directory), os.path.dirname(os.path.abspath(directory))):
         if any(os.path.isfile(os.path.join(place, name)) for name in JOURNALS):
@@ -60,6 +61,6 @@ def said_of_checkpoints(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """State, step and path, which comes last so that none is cut."""
+    """A line for each row, with state, step and path; the path comes last and may be long."""
     wide = max((len(str(row["step"])) for row in rows), default=0)
     return [f"{row['state']:<9}  step {row['step']:>{wide}}  {row['path']}" for row in rows]

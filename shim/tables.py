@@ -217,8 +217,9 @@ STANDARD_PACKAGES = frozenset(
     }
 )
 
-# `python -c` is a tool or a helper. A command with one of the first beginnings is a child of multiprocessing. One of the
-# second is a step of an installer, which stays a tool whatever the job says (pip/_internal/utils/setuptools_build.py).
+# `python -c` is a tool or a helper. A command with one of the first beginnings is a child of multiprocessing. One of
+# the second is a step of an installer, which stays a tool whatever the job says
+# (pip/_internal/utils/setuptools_build.py).
 CHILD_COMMANDS = ("from multiprocessing", "from multiprocess", "from loky", "from joblib")
 INSTALLER_COMMANDS = (
     "exec(compile('''\n# This is <pip-setuptools-caller>",

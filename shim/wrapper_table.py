@@ -1,4 +1,4 @@
-"""Programs that run another one, as they stand in front of a job's command, and their options, by their manuals."""
+"""Programs that run another one and so stand in front of a job's command, with their options, by their manuals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Wrapper:
 
     Attributes:
         words: Words of which one stands between its name and its options: `run` of `uv run`.
-        values: Options that take a value, as the next word.
-        pairs: Options that take two.
-        positional: How many words of its own follow the options: the duration of `timeout`.
+        values: Options that take the next word as their value.
+        pairs: Options that take the next two words.
+        positional: How many words of its own follow the options: 1 for the duration of `timeout`.
         ranks: Where it starts several processes: the variables that tell the first of two which it is.
     """
 
@@ -25,7 +25,7 @@ class Wrapper:
     ranks: Mapping[str, str] = field(default_factory=dict)
 
     def taken(self, option: str) -> int:
-        """How many of the words that follow an option are its own."""
+        """How many of the words that follow an option belong to it."""
         return 2 if option in self.pairs else int(option in self.values)
 
 
@@ -117,11 +117,11 @@ WRAPPERS: Mapping[str, Wrapper] = {
     **dict.fromkeys(("poetry", "hatch", "pipenv", "rye"), Wrapper(("run",))),
 }
 
-# Of the above, those that may have the command as a text, behind an option.
+# Of the above, those that may be given the command as one text, with the options that come before the text.
 TEXTS = {"flock": ("-c", "--command"), "sbatch": ("--wrap",), "runuser": ("-c", "--command")}
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 
-# Programs that start it on another machine or in another image, where another Python is.
+# Programs that start a command on another machine or in another image, where another Python runs it.
 ELSEWHERE = frozenset(
     {
         *("docker", "podman", "nerdctl", "apptainer", "singularity", "enroot", "ch-run", "kubectl", "oc", "ssh"),

@@ -37,7 +37,7 @@ class Inner:
         words: Its command line.
         environ: Its environment, as far as it can be told.
         through: The programs that lead to it, outermost first.
-        first_of_several: Whether one of them starts several, of which this is the first.
+        first_of_several: Whether one of those programs starts several processes, of which this is the first.
     """
 
     words: tuple[str, ...]
@@ -66,7 +66,7 @@ def _unwrapped(inner: Inner, depth: int) -> Iterator[Inner]:
         return
     inner = Inner(words, environ, inner.through, inner.first_of_several)
     name = os.path.basename(words[0])
-    if name.startswith(("python", "pypy")):  # also where pyenv has a shell's script by that name
+    if name.startswith(("python", "pypy")):  # even where that is a shell's script, as with pyenv
         yield inner
     elif name == "env":
         yield from _through(inner, name, _after_env(words[1:], environ), depth)
@@ -171,7 +171,7 @@ def _of_shell(inner: Inner, name: str, depth: int) -> Iterator[Inner]:
 
 
 def _of_text(inner: Inner, text: str, depth: int, name: str = "", arguments: Sequence[str] = ()) -> Iterator[Inner]:
-    """The programs of a shell's script, in its order: `exec "$@"` of an image's entrypoint is its arguments."""
+    """The programs of a shell's script, in order; `"$@"`, as in an image's entrypoint, is the script's arguments."""
     for found in commands_of(text):
         words = [one for word in found for one in (arguments if word in _ALL_ARGUMENTS else [word])]
         words[:1] = [_spelled_out(word, inner.environ) for word in words[:1]]
@@ -201,7 +201,7 @@ def commands_of(text: str) -> Iterator[list[str]]:
 
 
 def _spelled_out(word: str, environ: Mapping[str, str]) -> str:
-    """The name of a program, with variables that are known: `${PYTHON:-python3}`."""
+    """The name of a program with the values of known variables filled in: `${PYTHON:-python3}`."""
 
     def value(match: re.Match[str]) -> str:
         return environ.get(match[1] or match[2]) or match[3] or match[0]
