@@ -1,1 +1,1 @@
-"""What stands in the script's own process: no wandb, no thread, no child."""
+"""The part of the shim that runs in the script's own process: no wandb, no thread, no child."""

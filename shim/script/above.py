@@ -1,4 +1,4 @@
-"""Whether a process above this one, or this one before an exec, has a companion: by the kernel's tables alone.
+"""Whether an ancestor of this process, or this process before an exec, has a companion: by the kernel's tables alone.
 
 The mark in the environment says so, too, but a script may start its children with variables of its own choosing.
 """
@@ -19,7 +19,7 @@ def owner_above(pid: int) -> int:
 
 
 def named_for(pid: int, attach: str) -> "tuple[str, int] | None":
-    """Address and process id of the companion that WANDB_SHIM_ATTACH names, where it is this script's own, and alive.
+    """Address and process id of the companion that WANDB_SHIM_ATTACH names, where it is this script's own and alive.
 
     Args:
         pid: The script's process id.
@@ -35,7 +35,7 @@ def named_for(pid: int, attach: str) -> "tuple[str, int] | None":
 
 
 def companion_of(pid: int) -> "tuple[str, int] | None":
-    """Address and process id of the companion of a script, where one listens; of this user's or root's only."""
+    """Address and process id of the companion of a script, where one listens that is this user's or root's."""
     address = scripts().get(pid)
     if address is None:
         return None
@@ -54,7 +54,7 @@ def companion_of(pid: int) -> "tuple[str, int] | None":
 
 
 def scripts() -> "dict[int, str]":
-    """By the process id of its script, the address of each companion that listens here, as they say themselves."""
+    """The address of each companion that listens here, by the process id of the script that the address names."""
     try:
         with open("/proc/net/unix", "rb", 0) as file:
             table = file.read()

@@ -1,8 +1,8 @@
-"""What a script's call of `wandb.init` asks for: by its arguments, by Settings, by what it changed before.
+"""What a script's call of `wandb.init` asks for: by its arguments, by Settings, by what the script changed before.
 
-A script may set `os.environ["WANDB_NAME"]` or call `wandb.setup(...)` before its init, and wandb reads that when the
-script imports or sets it up; the job's run was opened before that, by the companion. So what is another here than it
-was there counts as an argument.
+A script may set `os.environ["WANDB_NAME"]` or call `wandb.setup(...)` before its init. wandb reads these when the
+script imports wandb or sets it up, but the companion has opened the job's run before that. So a setting whose value
+here is not the one with which the companion opened the run counts as an argument.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import environment, preflight
 
-# Fields of wandb.Settings that are arguments of init under another name.
+# Fields of wandb.Settings that init takes as arguments under another name.
 _ARGUMENTS = {
     "run_name": "name",
     "run_notes": "notes",
@@ -34,7 +34,7 @@ def changed(wandb: ModuleType, before: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         wandb: The package, as the script has it.
-        before: The same settings as the job's run was opened with, by name.
+        before: The values, by the setting's name, with which the job's run was opened.
     """
     settings = global_settings(wandb)
     now = {name: getattr(settings, name, None) for name in before}
@@ -50,11 +50,11 @@ def _comparable(value: Any) -> Any:
 
 
 def has_another_key(wandb: ModuleType, known: str | None) -> bool:
-    """Whether there is an API key, or a server, that the job's run was not opened with, and the two get on.
+    """Whether this process has an API key with which the job's run was not opened, and which its server accepts.
 
     Args:
         wandb: The package.
-        known: The SHA-256 of the key that the run was opened with; None without one.
+        known: The SHA-256 of the key with which the run was opened; None where there was none.
     """
     found = _key(wandb)
     if found is None or hashlib.sha256(found.encode()).hexdigest() == known:
@@ -63,7 +63,7 @@ def has_another_key(wandb: ModuleType, known: str | None) -> bool:
 
 
 def has_another_server(wandb: ModuleType, before: Mapping[str, Any]) -> bool:
-    """Whether the script has named another server, which answers."""
+    """Whether the script has named another server, and that one answers."""
     settings = global_settings(wandb)
     if settings.base_url == before.get("base_url"):
         return False
@@ -74,7 +74,7 @@ def _key(wandb: ModuleType) -> str | None:
     """The API key of this process, wherever a script may have put one."""
     settings = global_settings(wandb)
     found = os.environ.get(environment.API_KEY) or settings.api_key
-    with contextlib.suppress(ImportError, AttributeError):  # of later releases
+    with contextlib.suppress(ImportError, AttributeError):  # only later releases have it
         from wandb.sdk.lib import wbauth
 
         found = found or wbauth.session_credentials(host=settings.base_url).api_key
@@ -82,7 +82,7 @@ def _key(wandb: ModuleType) -> str | None:
 
 
 def global_settings(wandb: ModuleType) -> Any:
-    """The settings of this process. Not by `wandb.setup`, which starts wandb's service where it does not run."""
+    """The settings of this process; not by `wandb.setup` if possible, since that starts wandb's service."""
     singleton = getattr(wandb.sdk.wandb_setup, "singleton", lambda: None)()
     return (singleton or wandb.setup()).settings
 
@@ -90,10 +90,10 @@ def global_settings(wandb: ModuleType) -> Any:
 def by_call(
     wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the call itself says.
+    """What the call itself says, as arguments of init.
 
     Raises:
-        TypeError, pydantic.ValidationError: as `wandb.init` does.
+        TypeError, pydantic.ValidationError: As `wandb.init` raises them.
     """
     given = inspect.signature(original).bind(*args, **kwargs).arguments
     asked = {name: value for name, value in given.items() if value is not None}
@@ -112,7 +112,7 @@ def config_of(asked: dict[str, Any]) -> Any:
     """Take the config out of `asked`, as a mapping; None where there is none.
 
     Raises:
-        wandb.Error and others: as `wandb.init` does where it cannot be read.
+        wandb.Error and others: The config cannot be read, as `wandb.init` raises them.
     """
     config = asked.pop("config", None)
     include, exclude = asked.pop("config_include_keys", None), asked.pop("config_exclude_keys", None)

@@ -21,7 +21,7 @@ from typing import Any
 from .. import environment, log
 from . import asked, attached, channel, children, end, merge, start
 
-# Seconds that the run's opening and its end may take; the companion has bounds of its own.
+# Seconds to wait for the companion while it opens or ends the run; the companion has bounds of its own.
 _BOUND = 900.0
 
 # Arguments that name another run than the one that is open.
@@ -42,17 +42,17 @@ def has_left() -> bool:
 
 
 def has_asked() -> bool:
-    """Whether the script has asked for a run, this or another one: what it logs is its own business from then on."""
+    """Whether the script has asked for a run, the job's or another: from then on the script decides what it logs."""
     return _left or _run is not None
 
 
 def job_run() -> Any | None:
-    """The job's run, where the script has asked for it and it goes on; None otherwise."""
+    """The job's run, where the script has asked for it and it has not ended; None otherwise."""
     return _run if _run is not None and not _left and channel.current() is not None else None
 
 
 def way_of_this_process() -> channel.Channel | None:
-    """The companion that checkpoints are told where this process has left, or never had, the job's run."""
+    """The companion to tell checkpoints to, where this process has left the job's run or never had it."""
     run = _open_run()
     if run is None:
         return None
@@ -66,7 +66,7 @@ def way_of_this_process() -> channel.Channel | None:
 
 
 def id_of_own_run() -> str | None:
-    """How the companion joins the run that is open here and that the script has opened itself; None for the job's."""
+    """The id by which a companion joins the run that the script has opened itself; None where it has no such run."""
     run = _open_run()
     if run is None or run is _run or children.way() is not None:
         return None
@@ -80,7 +80,7 @@ def _open_run() -> Any | None:
 
 
 def _drain() -> None:
-    """A run of the script's own is about to end: its checkpoints have to be in it."""
+    """Wait until the checkpoints of a run of the script's own are in it; called before that run ends."""
     way = channel.current()
     if way is not None:
         _wait_for_what_is_under_way()
@@ -88,7 +88,7 @@ def _drain() -> None:
 
 
 def apply(module: Any) -> None:
-    """Wrap `wandb.init` and `wandb.teardown`; once. Plain functions, pickled by their names as the originals are."""
+    """Wrap `wandb.init` and `wandb.teardown`, once, by functions that pickle by name, as the originals do."""
     if channel.current() is None and environment.ATTACH not in os.environ:
         return
     for name, ours in (("init", _init), ("teardown", _teardown)):
@@ -109,7 +109,7 @@ def _wrapped(module: Any, original: Callable[..., Any], ours: Callable[..., Any]
 
 
 def _service() -> str:
-    """Where wandb's service is that this process shares with its companion; "" where it is to start its own."""
+    """The address of wandb's service that the companion shares; "" where this process is to start a service itself."""
     way = channel.current()
     answer = way.ask({"ask": "service"}, _BOUND) if way is not None else None
     _flush_at_the_end()
@@ -119,7 +119,7 @@ def _service() -> str:
 def _init(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     way = channel.current()
     if way is None or _left or _run is not None:
-        # The second init, or no run of the job's: what it means is wandb's to say.
+        # A second init, or an init where the job has no run: wandb decides what it means.
         return _init_of_child(wandb, original, args, kwargs) if way is None else original(*args, **kwargs)
     said = asked.by_call(wandb, original, args, kwargs)
     if said.get("mode") == "disabled" or _is_artifact_save(said):
@@ -175,13 +175,13 @@ def _flush_at_the_end() -> None:
 
 
 def _flush() -> None:
-    """What this process has sent to wandb's service is to be there before its companion ends that."""
+    """Wait until wandb's service has taken all that this process has sent: its companion ends the service next."""
     attached.flush_all()
     attached.stop_finalizing(sys.modules.get("wandb"))
 
 
 def last_words(words: str) -> str:
-    """What of the last words of wandb's service the script prints: those of a run that is to be silent are none."""
+    """The part of the last words of wandb's service that the script prints; "" where the run is to be silent."""
     settings = getattr(_run, "_settings", None)
     if getattr(settings, "silent", False):
         return ""
@@ -193,7 +193,8 @@ def last_words(words: str) -> str:
     return "".join(line.replace(_first_name, name) if "View run" in line else line for line in lines)
 
 
-# Called before the script finishes the job's run: what is to be waited for, bounded, that is on its way into it.
+# Functions to call before the script finishes the job's run: each waits, within a bound, for what is on its way into
+# it.
 before_finish: list[Callable[[], object]] = []
 
 
@@ -222,7 +223,7 @@ def _after_finish() -> None:
 
 
 def _leave() -> None:
-    """The job's run is over for this process; what it prints is its own."""
+    """Note that the job's run is over for this process; what the script prints is not copied any more."""
     global _left
     _left = True
     if start.console is not None:
@@ -237,9 +238,9 @@ def _give_way(way: channel.Channel, facts: dict[str, Any], other: str) -> None:
 
 
 def _teardown(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """End the runs that the script has asked for, and not the one of the job that it has never asked for.
+    """End the runs that the script has asked for; the job's run goes on where the script has never asked for it.
 
-    `wandb.agent(…, function)` calls this before each trial, when it has set the trial's id.
+    `wandb.agent(…, function)` calls `wandb.teardown` before each trial, once it has set the trial's id.
     """
     way = channel.current()
     if way is None or not attached.shares_service(wandb):
@@ -260,7 +261,7 @@ def _teardown(wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, 
 def _init_of_child(
     wandb: ModuleType, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """The run of the process that started this one, where this call is to get it; else what wandb gives."""
+    """The run of the process that started this one, where this call is to get it; else the run that wandb gives."""
     if environment.ATTACH in os.environ:
         said = asked.by_call(wandb, original, args, kwargs)
         if said.get("mode") != "disabled" and not any(said.get(name) for name in (*ANOTHER_RUN, "reinit")):
@@ -272,7 +273,7 @@ def _init_of_child(
 
 
 def _leave_out_what_a_sweep_decides(wanted: dict[str, Any], facts: dict[str, Any]) -> None:
-    """A trial's place and id are its agent's, as in wandb's own init (`clear_run_path_if_sweep_or_launch`)."""
+    """Leave place and id of a trial to its agent, as wandb's own init does (`clear_run_path_if_sweep_or_launch`)."""
     if facts["sweep"]:
         for name in ("project", "entity", "id"):
             if wanted.pop(name, None) not in (None, facts[name]):
@@ -280,7 +281,7 @@ def _leave_out_what_a_sweep_decides(wanted: dict[str, Any], facts: dict[str, Any
 
 
 def _is_artifact_save(said: dict[str, Any]) -> bool:
-    """Whether this is `Artifact.save` outside any run, which opens one for as long as it takes, and waits."""
+    """Whether the call comes from `Artifact.save` outside any run, which opens a run for the time of the upload."""
     return said.get("job_type") == "auto" and bool(said.get("silent"))
 
 
@@ -294,7 +295,7 @@ def _names_another_run(wandb: ModuleType, wanted: dict[str, Any], facts: dict[st
             return f"{name}={wanted[name]!r}"
     if resume in (True, "auto") and wanted_id is None and facts["resumable"] not in (None, facts["id"]):
         return f"resume={resume!r}"
-    # Any other resume="allow" is content with the open run, and so is "must" where that one was resumed.
+    # resume="allow" is otherwise content with the open run, and so is "must" where the open run was resumed.
     if (resume == "must" and not facts["resumed"]) or (resume == "never" and facts["resumed"]):
         return f"resume={resume!r}"
     if facts["joins"]:

@@ -1,4 +1,4 @@
-"""wandb's own ways to join a run of another process, and what is missing there to make it as good as one's own."""
+"""Join a run of another process in wandb's own way, and add what such a run lacks to be as good as one opened here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 
 from .. import environment
 
-# Seconds that wandb's service may take to answer, and so to have taken all that was sent before.
+# Seconds that wandb's service may take to answer a question, by when it has taken all that was sent before.
 FLUSH_BOUND = 10.0
 
-# Settings that are this process's own, or that made the companion's init what it was.
+# Settings that are not taken over from the companion: those of each process itself, and those for the companion's init.
 _OWN = frozenset({"run_id", "silent", "quiet", "init_timeout", "anonymous", "console", "api_key", "x_stats_pid"})
 
 _TOKENS = (("wandb.sdk.lib.service.service_token", "from_env"), ("wandb.sdk.lib.service_token", "get_service_token"))
@@ -28,13 +28,13 @@ def attach(wandb: ModuleType, answer: dict[str, Any]) -> Any:
 
     Args:
         wandb: The package.
-        answer: Of the companion: the run's id for joining, the service, the settings that it was opened with.
+        answer: The companion's answer: the run's id for joining, the service, the settings of the run.
 
     Returns:
-        The `wandb.Run`; as good as one that this process has opened.
+        The `wandb.Run`, as good as one that this process has opened.
 
     Raises:
-        Exception: as wandb does, where it cannot be joined.
+        Exception: The run cannot be joined; what wandb raises then.
     """
     os.environ[environment.SERVICE] = answer["service"]
     run: Any = None
@@ -54,24 +54,24 @@ def _make_own(run: Any, answer: dict[str, Any]) -> None:
     """Make a run that was joined as good as one that this process has opened.
 
     Raises:
-        AttributeError: in a release that has other names for what is needed.
+        AttributeError: This release of wandb has other names for what is needed.
     """
     settings, _, _ = run._settings, run._is_attached, run._is_finished
     for name, value in answer["settings"].items():
         if name not in _OWN and getattr(settings, name, None) != value:
-            with contextlib.suppress(Exception):  # a value that is derived from others
+            with contextlib.suppress(Exception):  # a setting that wandb derives from others
                 setattr(settings, name, value)
     if answer.get("start_time") is not None:
         run._start_time = answer["start_time"]
     run._is_attached = False
-    if answer["config"]:  # a sweep's parameters win over those of the script, as where wandb has opened the run
+    if answer["config"]:  # a sweep's parameters win over the script's, as in a run that wandb has opened
         run.config.update_locked(json.loads(answer["config"]), user="sweep", _allow_val_change=True)
-    with contextlib.suppress(AttributeError):  # of other releases
+    with contextlib.suppress(AttributeError):  # not every release has it
         run._wl.add_active_run(run)
 
 
 def _forget(wandb: ModuleType, run: Any) -> None:
-    """Undo the joining of a run: the next `wandb.init` is not to find it."""
+    """Undo the joining of a run, so that the next `wandb.init` does not find it."""
     with contextlib.suppress(Exception):
         unbind(wandb)
     with contextlib.suppress(Exception):
@@ -79,23 +79,23 @@ def _forget(wandb: ModuleType, run: Any) -> None:
 
 
 def silence(run: Any) -> None:
-    """Have a run end without a word, in a release that can."""
+    """Let a run end without a word, where the release of wandb can."""
     with contextlib.suppress(AttributeError):
         run._settings.silent = True
 
 
 def _hide_notice_of_shared_service() -> None:
-    """From 0.30 on wandb says at an init that it uses a service of somebody else; the script has only done an init."""
+    """Hide the notice of wandb 0.30 and later that it uses a service of another process; the script expects none."""
     module = sys.modules.get("wandb.sdk.wandb_init")
     if hasattr(module, "_shared_service_notice_shown"):
         module._shared_service_notice_shown = True  # type: ignore[union-attr]
 
 
 def greet(run: Any) -> None:
-    """Print what `wandb.init` prints in the end, and tell W&B Weave, as the last line of it does."""
-    with contextlib.suppress(Exception):  # no reason to fail
+    """Print what `wandb.init` prints at its end, and tell W&B Weave of the run, as its last line does."""
+    with contextlib.suppress(Exception):  # no reason for the script's init to fail
         run._header()
-    with contextlib.suppress(Exception):  # of no release, or in no mood: it is an extra
+    with contextlib.suppress(Exception):  # Weave is an extra, and not every release has it
         from wandb.integration import weave
 
         tell = getattr(weave, "init_weave_if_imported", None) or weave.setup
@@ -103,14 +103,14 @@ def greet(run: Any) -> None:
 
 
 def unbind(wandb: ModuleType) -> None:
-    """Take the run out of `wandb.run` and the module's functions, as reinit="create_new" has it."""
+    """Take the run out of `wandb.run` and of the module's functions, as reinit="create_new" asks."""
     wandb.sdk.lib.module.unset_globals()
 
 
 def before_finish(run: Any, before: Callable[[], None], after: Callable[[], None]) -> None:
-    """Call these around the end of the run, whichever way the script ends it."""
+    """Call `before` and `after` around the end of the run, in whatever way the script ends it."""
     pid = os.getpid()
-    for name in ("finish", "_finish"):  # what `with` calls, from 0.31 the second
+    for name in ("finish", "_finish"):  # a `with` statement calls the first, from 0.31 on the second
         if hasattr(run, name):
             setattr(run, name, _finishing(run, pid, getattr(run, name), before, after))
 
@@ -137,10 +137,10 @@ def flush(run: Any) -> None:
 
 
 def remove_from_config(run: Any, names: Iterable[str]) -> None:
-    """Take keys out of a run's config, for which wandb has a record and no function.
+    """Take keys out of a run's config; wandb has a record for that, but no function.
 
     Raises:
-        Exception: this release does it in another way.
+        Exception: This release of wandb does it in another way.
     """
     from wandb.proto import wandb_internal_pb2
 
@@ -153,12 +153,12 @@ def remove_from_config(run: Any, names: Iterable[str]) -> None:
 
 
 def _interface(run: Any) -> Any:
-    """How a run speaks to wandb's service; up to 0.30 it stands in its backend."""
+    """The object by which a run speaks to wandb's service; up to 0.30 it is an attribute of the run's backend."""
     return getattr(run, "_interface", None) or run._backend.interface
 
 
 def flush_all() -> None:
-    """The same for each run of this process that goes on."""
+    """Do what `flush` does for each run of this process that is not finished."""
     wandb = sys.modules.get("wandb")
     runs = list(getattr(_singleton(wandb), "_active_runs", ())) or [getattr(wandb, "run", None)]
     for run in runs:
@@ -167,7 +167,7 @@ def flush_all() -> None:
 
 
 def stop_finalizing(wandb: Any) -> None:
-    """Say nothing more to the service for objects that end with the interpreter: by then it may be gone (0.28, …)."""
+    """Let no object that ends with the interpreter speak to the service, which may be gone by then (0.28, …)."""
     finalizer = getattr(getattr(_singleton(wandb), "_connection", None), "_finalizer", None)
     if finalizer is not None:
         with contextlib.suppress(Exception):
@@ -175,10 +175,10 @@ def stop_finalizing(wandb: Any) -> None:
 
 
 def share_service(service: Callable[[], str]) -> None:
-    """Let what this process asks of wandb's service go to that of its companion: none is started here.
+    """Let this process use the service of its companion, so that wandb starts none here.
 
     Args:
-        service: Tells its address, as wandb writes it into WANDB_SERVICE; "" where there is none.
+        service: Gives the service's address, as wandb writes it into WANDB_SERVICE; "" where there is no service.
     """
     for name, function in _TOKENS:
         try:
@@ -202,7 +202,7 @@ def _sharing(original: Callable[[], Any], service: Callable[[], str]) -> Callabl
         try:
             return original()
         finally:
-            del os.environ[environment.SERVICE]  # not before the script has asked for its run
+            del os.environ[environment.SERVICE]  # the variable is not to be there before the script asks for its run
 
     token._is_of_wandb_shim = True  # type: ignore[attr-defined]
     return token
@@ -215,7 +215,7 @@ def shares_service(wandb: ModuleType) -> bool:
 
 
 def disconnect(wandb: ModuleType) -> None:
-    """Forget the service of the companion: up to 0.2x wandb refuses to tear down what it has not started."""
+    """Forget the companion's service: up to 0.2x wandb refuses to tear down a service that it has not started."""
     os.environ.pop(environment.SERVICE, None)
     stop_finalizing(wandb)
     singleton = _singleton(wandb)

@@ -1,7 +1,7 @@
 """Who else logs the checkpoints of this process: a patch of the script's own around ours, or the script itself.
 
-The companion decides by what it is told (companion/beside.py): that a save is held because somebody stands around the
-function that we have wrapped; which directories the script's own artifacts refer to; and that the save is over.
+The companion decides (companion/beside.py). It is told that a save is held, since somebody else has wrapped the
+function that we have wrapped; to which directories the script's own artifacts refer; and that the save is over.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FILE = "file://"
 
 
 def stand_around(place: Any, names: Iterable[str], ours: Iterable[Any]) -> None:
-    """See to it that nobody stands around these functions but us.
+    """Make sure that our wrapper is the outermost of these functions.
 
     Args:
-        place: The module or class that has them, or a class that inherits from it.
-        names: Of the functions.
-        ours: What stands there where nobody has changed it.
+        place: The module or class that has the functions, or a class that inherits from it.
+        names: Names of the functions.
+        ours: The functions that are found there where nobody else has wrapped them.
     """
     wrapt = load_wrapt()
     known = [id(one) for one in ours]
@@ -38,7 +38,7 @@ def stand_around(place: Any, names: Iterable[str], ours: Iterable[Any]) -> None:
 
 
 def follow_artifacts() -> None:
-    """Tell from now on which directories the artifacts refer to that the script logs itself; once."""
+    """Tell from now on to which directories the script's own artifacts refer; a second call changes nothing."""
     kind = getattr(getattr(sys.modules.get("wandb"), "sdk", None), "wandb_run", None)
     run = getattr(kind, "Run", None)
     original = getattr(run, "_log_artifact", None)
@@ -52,7 +52,7 @@ def follow_artifacts() -> None:
             directory = _directory_of(result)
             if directory:
                 checkpoints.tell({"tell": "logged", "path": directory, "is_model": result.type == "model"})
-        except Exception as error:  # of no concern to the script
+        except Exception as error:  # no concern of the script's
             log.debug(f"an artifact of the script was not understood: {type(error).__name__}: {error}")
         return result
 
@@ -61,7 +61,7 @@ def follow_artifacts() -> None:
 
 
 def _directory_of(artifact: Any) -> str:
-    """What the references of an artifact to local files have in common; "" where it has none."""
+    """The common directory of the local files to which an artifact refers; "" where it refers to none."""
     references = (getattr(entry, "ref", None) for entry in artifact.manifest.entries.values())
     files = [one.removeprefix(_FILE) for one in references if isinstance(one, str) and one.startswith(_FILE)]
     return os.path.realpath(os.path.commonpath(files)) if files else ""

@@ -1,7 +1,8 @@
-"""The script's end of the way to its companion: a pipe for what it says, a socket for what it asks.
+"""The script's end of the way to its companion: a pipe for what the script says, a socket for what it asks.
 
-Nothing here blocks the script, starts a thread or takes a lock that a fork could inherit locked. The pipe's writing
-end was opened for reading, too: with the companion gone a write is no SIGPIPE, it fills the pipe and then waits here.
+Nothing here blocks the script, starts a thread or takes a lock that a fork could inherit locked. The pipe's writing end
+is open for reading, too. So where the companion is gone, a write raises no SIGPIPE: it fills the pipe, and what comes
+after that is kept in this process.
 """
 
 import _socket  # now: a script that becomes another user may not be able to read it later
@@ -47,7 +48,7 @@ class Channel:
     # --- the pipe
 
     def write(self, kind: int, data: bytes) -> None:
-        """Say something; at once, whatever the companion does."""
+        """Say something, and return at once, whatever the companion does."""
         for part in frames.parts(data) if len(data) > frames.TEXT_MAX else (data,):
             self._write(frames.frame(kind, part))
 
@@ -78,7 +79,7 @@ class Channel:
             self._drain()
             return
         try:
-            # Ours still? A script that closes all descriptors may have another file at this number by now.
+            # Is the descriptor still ours? A script that closes all descriptors may have another file there by now.
             if os.fstat(self.descriptor).st_ino != self._inode:
                 raise OSError
             os.write(self.descriptor, frame)
@@ -100,7 +101,7 @@ class Channel:
     def _drain(self) -> None:
         try:
             while self._kept:
-                frame = self._kept.popleft()  # taken first: of two threads each writes its own
+                frame = self._kept.popleft()  # taken before it is written: two threads then write different frames
                 try:
                     if os.fstat(self.descriptor).st_ino != self._inode:
                         raise OSError
@@ -111,10 +112,10 @@ class Channel:
                 self.sent += 1
                 self._kept_bytes -= len(frame)
         except (OSError, IndexError):
-            pass  # closed: `_write` finds out; or another thread has taken the last
+            pass  # the descriptor is closed, which `_write` finds out; or another thread has taken the last frame
 
     def _reopen(self, frame: bytes) -> None:
-        """The script has closed our descriptor: the companion still has the pipe."""
+        """Open the pipe again, which the companion still has, where the script has closed our descriptor."""
         self.descriptor = -1
         if self.companion and os.getpid() == self.pid and frames.state_of(self.companion) not in ("", "Z"):
             try:
@@ -145,7 +146,7 @@ class Channel:
         return self.sent
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Close the pipe: nothing is said any more."""
         self._was_killed = self.companion_was_killed()
         descriptor, self.descriptor = self.descriptor, -1
         self._kept.clear()
@@ -158,15 +159,15 @@ class Channel:
     # --- the socket
 
     def companion_lives(self) -> bool:
-        """Whether the companion is there, stopped or not; True where its process is not known."""
+        """Whether the companion's process is there, be it stopped; True where the process is not known."""
         return not self.companion or frames.state_of(self.companion) not in ("", "Z")
 
     def companion_is_stopped(self) -> bool:
-        """Whether a signal or a debugger has stopped it."""
+        """Whether a signal or a debugger has stopped the companion."""
         return bool(self.companion) and frames.state_of(self.companion) in ("T", "t")
 
     def companion_was_killed(self) -> bool:
-        """Whether it is gone and has not left by itself (`frames.LEFT_MODE`); False where that cannot be known."""
+        """Whether the companion is gone without having left by itself (`frames.LEFT_MODE`); False where unknown."""
         if self._was_killed or not self.companion or not frames.is_gone(self.companion):
             return self._was_killed
         try:
@@ -180,10 +181,10 @@ class Channel:
 
         Args:
             message: Of plain values, with the question under "ask".
-            bound: Seconds for all of it; a companion that is stopped, or gone, is not waited for that long.
+            bound: Seconds for question and answer; a companion that is stopped or gone is not waited for that long.
 
         Returns:
-            The answer; None where there is none to be had.
+            The answer; None where none comes.
         """
         import time
 
@@ -206,14 +207,14 @@ class Channel:
 
         try:
             connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        except OSError:  # the script has all descriptors that it may have
+        except OSError:  # the script uses all the descriptors that it may have
             return None
         connection.settimeout(_LOOK)
         while True:
             try:
                 connection.connect(self.address)
                 break
-            except OSError:  # it may not have come to listening yet
+            except OSError:  # the companion may not listen yet
                 known = self.companion and self.companion_lives() and not self.companion_is_stopped()
                 if not known or time.monotonic() > end:
                     connection.close()
@@ -240,12 +241,12 @@ class Channel:
                     return None
 
 
-# Seconds that a companion which a signal has stopped is waited for.
+# Seconds to wait for a companion that a signal has stopped.
 STOPPED_PATIENCE = 3.0
 
 
 def make_pipe() -> "tuple[int, int]":
-    """The reading end for the companion, and the writing end: non-blocking, high, and readable (see above)."""
+    """The reading end, for the companion, and the writing end: non-blocking, high, and open for reading, too."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
         import fcntl
@@ -253,7 +254,7 @@ def make_pipe() -> "tuple[int, int]":
         try:
             fcntl.fcntl(writing, _F_SETPIPE_SZ, PIPE_SIZE)
         except OSError:
-            pass  # the user's share is used up: the kernel's default is smaller
+            pass  # this user has no more pages for pipes: the pipe keeps the kernel's default size
         return reading, open_pipe(f"/proc/self/fd/{reading}")
     except BaseException:
         os.close(reading)
@@ -263,7 +264,7 @@ def make_pipe() -> "tuple[int, int]":
 
 
 def open_pipe(path: str) -> int:
-    """Open a pipe for writing that never blocks and never signals."""
+    """Open a pipe for writing so that a write never blocks and never raises a signal."""
     import fcntl
 
     both = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -285,7 +286,7 @@ def current() -> "Channel | None":
 
 
 def use(channel: "Channel | None") -> None:
-    """Make it this process's."""
+    """Make a channel that of this process; None takes it away."""
     global _current
     if channel is not None and _current is None:
         os.register_at_fork(after_in_child=_forget)
@@ -298,7 +299,7 @@ def forked_from() -> int:
 
 
 def _forget() -> None:
-    """A forked child says nothing: the channel is its parent's."""
+    """Say nothing in a forked child: the channel is its parent's."""
     if _current is not None:
         _current.descriptor = -1
         _current._kept.clear()

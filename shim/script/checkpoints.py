@@ -1,8 +1,8 @@
 """What a patch of a training library says of checkpoints: one message each, and no wait.
 
-They belong to the job's run, which the companion holds. A process without a channel of its own has one as well: a
-child that has got the job's run by its companion's address, a script that has opened its run itself by a companion
-that joins that one.
+Checkpoints belong to the job's run, which the companion holds. A process without a channel of its own has a companion
+as well: a child that has got the job's run knows that companion's address, and a script that has opened its run itself
+gets a companion that joins its run.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from .. import log
 from ..checkpoint import Checkpoint
 from . import attach, channel
 
-# Seconds that a save waits at most until the one before it has been looked at; local work, done long ago unless
-# saves follow each other at once. And how long ago is long ago.
+# Seconds that a save waits at most until the companion has looked at the files of the save before. That is local work,
+# and done by then, unless saves follow each other at once.
 _SETTLE_BOUND = 10.0
+# Seconds after a save from which on nothing is waited for.
 _LONG_AGO = 60.0
 
 _last_save = 0.0
-# By thread: the checkpoints of a save that somebody else stands around; None outside of one.
+# For each thread, the paths saved so far in a save that somebody else has wrapped, too; None outside of such a save.
 _around = threading.local()
 
 
@@ -32,33 +33,33 @@ def has_run() -> bool:
 
 
 def tell(message: dict[str, Any]) -> bool:
-    """Tell the companion; whether it has one to tell. Never raises."""
+    """Tell the companion; whether there is one to tell. Never raises."""
     try:
         way = _way()
         return way is not None and way.tell({**message, "run": attach.id_of_own_run()})
-    except Exception as error:  # the library's own call must not fail on our account
+    except Exception as error:  # the library's own call must not fail because of ours
         log.debug(f"{message['tell']} was not told: {type(error).__name__}: {error}")
         return False
 
 
 def recover(directory: str) -> None:
-    """Checkpoints are saved in `directory`: what a killed job has left there is to be logged now."""
+    """Have what a killed job has left in `directory` logged now; called where checkpoints are saved there."""
     tell({"tell": "place", "directory": directory})
 
 
 def settle() -> None:
-    """To be called where older checkpoints may be deleted next: wait until their files have been looked at."""
+    """Wait until the files of saved checkpoints have been looked at; called where the library may delete some next."""
     way = _way()
     if way is not None and _last_save and time.monotonic() - _last_save < _LONG_AGO:
         way.ask({"ask": "settle", "frames": way.sent}, _SETTLE_BOUND)
 
 
 def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
-    """A checkpoint is complete: it becomes an artifact of the run.
+    """Make a complete checkpoint an artifact of the run.
 
     Args:
         checkpoint: What was saved.
-        place_noted_in: A file that is to say in which project, as "entity/project"; none where it is empty.
+        place_noted_in: A file into which the companion writes the run's "entity/project"; "" for none.
     """
     global _last_save
     held = getattr(_around, "held", None)
@@ -72,7 +73,7 @@ def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
 
 
 def around(original: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Stand around a save and whoever else does: what was saved is held until this returns (companion/beside.py)."""
+    """Wrap a save that somebody else has wrapped, too: what it saves is held until it returns (companion/beside.py)."""
     if getattr(_around, "held", None) is not None:
         return original(*args, **kwargs)
     held: list[str] = []
@@ -86,11 +87,11 @@ def around(original: Callable[..., Any], instance: object, args: tuple[Any, ...]
 
 
 def loaded(name: str, checkpoint: Checkpoint) -> None:
-    """A checkpoint was read: it is an input of the run.
+    """Make a checkpoint that was read an input of the run.
 
     Args:
-        name: Of its artifact, "entity/project/name:alias" or less.
-        checkpoint: What is logged where W&B does not know that artifact.
+        name: Its artifact's name, "entity/project/name:alias" or less.
+        checkpoint: The checkpoint, which is logged where W&B does not know that artifact.
     """
     tell({"tell": "loaded", "name": name, "checkpoint": checkpoint.to_dict()})
 

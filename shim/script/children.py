@@ -1,11 +1,11 @@
 """A child of the script, or a worker of Ray, that asks for a run gets the job's, where nobody has asked for it yet.
 
-Why: with `torch.multiprocessing.spawn` rank 0 is a child, Ray Train's rank 0 a worker, and its own `wandb.init` made a
-second run beside the empty one of the process that started it. The rule: whoever asks first, the owner's script or one
-such child on the owner's machine, gets the job's run; children that ask later get what wandb gives them. Programs
-started otherwise (subprocess) are programs of their own, and keep their own runs.
+Why: with `torch.multiprocessing.spawn` rank 0 is a child, and with Ray Train it is a worker. Its own `wandb.init` would
+make a second run beside the empty one of the process that started it. The rule: the first to ask, the owner's script or
+one such child on the owner's machine, gets the job's run; children that ask later get what wandb gives them. Programs
+that are started in another way (subprocess) are programs of their own, and keep their own runs.
 
-A child that ends, or calls `finish`, only lets go of the run. The exit code is the owner's to tell.
+A child that ends, or calls `finish`, only lets go of the run. The owner alone tells the exit code.
 
 Remove when: never.
 """
@@ -20,20 +20,20 @@ from typing import Any
 from .. import environment, log
 from . import attached, channel
 
-# Seconds that the run's opening may take; the companion has bounds of its own.
+# Seconds to wait for the companion while it opens the run; the companion has bounds of its own.
 _BOUND = 120.0
 
-# The run of this process, if it is a child that has got the job's, and the way to its companion.
+# In a child that has got the job's run: the child's process id, the run, and the way to the run's companion.
 _taken: tuple[int, Any, channel.Channel] | None = None
 
 
 def way() -> channel.Channel | None:
-    """The way to the companion whose run this child has got; None where it has none."""
+    """The way to the companion whose run this child has got; None where it has got none."""
     return _taken[2] if _taken is not None and _taken[0] == os.getpid() else None
 
 
 def take(wandb: Any) -> Any | None:
-    """The job's run, if this process is the child that gets it."""
+    """The job's run, where this process is the child that gets it; None otherwise."""
     global _taken
     if _taken is not None and _taken[0] == os.getpid():
         return None if _taken[1]._is_finished else _taken[1]
@@ -54,7 +54,7 @@ def take(wandb: Any) -> Any | None:
             os.environ[environment.SERVICE] = inherited
         return None
     _taken = os.getpid(), run, companion
-    for name in ("finish", "_finish"):  # what `with` calls, from 0.31 the second
+    for name in ("finish", "_finish"):  # a `with` statement calls the first, from 0.31 on the second
         if hasattr(run, name):
             setattr(run, name, _letting_go(wandb, run))
     _at_end(lambda: attached.flush(run))
@@ -73,7 +73,7 @@ def _owner_in(name: str) -> int:
 
 
 def _is_child_of(owner: int) -> bool:
-    """Whether the owner has started this process by a fork or multiprocessing, also a fork server, or by way of Ray."""
+    """Whether the owner has started this process by a fork, by multiprocessing (also a fork server) or through Ray."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module is not None else None
     forked = channel.forked_from() == owner
@@ -92,7 +92,7 @@ def _letting_go(wandb: Any, run: Any) -> Callable[..., None]:
 
 
 def _at_end(function: Callable[[], None]) -> None:
-    """A child of multiprocessing ends by os._exit, without atexit, but runs its own finalizers."""
+    """Call a function at the end of a child of multiprocessing: that ends by os._exit, but runs its own finalizers."""
     from multiprocessing import util
 
     util.Finalize(None, function, exitpriority=100)

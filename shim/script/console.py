@@ -1,10 +1,10 @@
 """What the script prints goes to the companion, too: a copy of each line, after the line itself was written.
 
 wandb captures the console in the same place, by replacing `write` of sys.stdout and sys.stderr. A print with four
-arguments is eight writes: those are joined to lines first, since a message a write is what would cost most.
+arguments is eight writes, which are joined to lines first: one message for each write would cost most.
 """
 
-# Writes that are joined at most: progress bars go on for hours without a line's end.
+# The most writes that are joined: progress bars go on for hours without the end of a line.
 _JOINED_MAX = 64
 
 
@@ -20,7 +20,7 @@ class Console:
         self._streams: "list[_Followed]" = []
 
     def follow(self, stream: object, kind: int) -> None:
-        """Copy what is written to a stream of the script's from now on; a stream that does not let us stays alone.
+        """Copy what is written to a stream of the script's from now on; one whose `write` cannot be set is left alone.
 
         Args:
             stream: sys.stdout, sys.stderr, or what the script has put there.
@@ -35,9 +35,9 @@ class Console:
             self._streams.append(followed)
 
     def follow_replaced(self, stream: object, kind: int) -> None:
-        """Follow what the script has put in place of a stream, where that writes to the same file by itself.
+        """Follow the stream that the script has put in place of another, where it writes to the same file by itself.
 
-        One that hands on to the stream it has replaced is followed already.
+        A stream that hands all on to the one it has replaced is followed already.
         """
         buffer = getattr(stream, "buffer", None)
         known = [getattr(one.stream, "buffer", None) for one in self._streams if one.kind == kind]
@@ -45,7 +45,7 @@ class Console:
             self.follow(stream, kind)
 
     def flush(self) -> None:
-        """Send what is not a whole line."""
+        """Send what is no whole line yet."""
         for one in self._streams:
             one.flush()
 
@@ -67,7 +67,7 @@ class _Followed:
         self.kind = kind
 
     def tee(self) -> "Callable[[str], int]":
-        """What takes the place of the stream's `write`."""
+        """The function that takes the place of the stream's `write`."""
         original, channel, joined, flush = self.stream.write, self._channel, self._joined, self.flush
 
         def write(text: str, /) -> int:
@@ -78,7 +78,7 @@ class _Followed:
                     if "\n" in text or "\r" in text or len(joined) > _JOINED_MAX:
                         flush()
                 except Exception:
-                    pass  # the line is where it belongs; only its copy is not
+                    pass  # the line itself is written; only its copy is lost
             return count
 
         self._tee = write
@@ -88,7 +88,7 @@ class _Followed:
         taken, joined = [], self._joined
         try:
             while joined:
-                taken.append(joined.pop(0))  # one by one: another thread may be at it, too
+                taken.append(joined.pop(0))  # one by one: another thread may take some of them
         except IndexError:
             pass
         if taken:

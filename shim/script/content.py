@@ -1,8 +1,8 @@
-"""What the run shows of a script that never heard of W&B: its configuration and its metrics.
+"""What the run shows of a script that never mentions W&B: its configuration and its metrics.
 
-A patch of a parser or of a framework says here what it has seen, in the script's process; each is one message, and the
-companion logs it (companion/content.py). As soon as the script asks for the run itself, what it logs is its own
-business, and nothing is said here any more.
+In the script's process a patch of a parser or of a framework says here what it has seen. Each piece is one message, and
+the companion logs it (companion/content.py). As soon as the script asks for the run itself, it decides what is logged,
+and nothing is said here any more.
 """
 
 import os
@@ -11,14 +11,15 @@ import sys
 from .. import environment
 from . import channel
 
-# What a configuration has at most; WANDB_SHIM_SKIP takes the kinds by these names.
+# The most keys and characters that a configuration has.
 KEYS_MAX = 10_000
 TEXT_MAX = 1 << 20
+# The kinds of content, by the names that WANDB_SHIM_SKIP knows.
 CONFIG, METRICS = "config", "metrics"
 # How deep a value may be nested, and how long one text may be.
 _DEPTH_MAX = 20
 _VALUE_MAX = 1 << 16
-# Integers from here on are text, as are infinity and nan: not all readers of JSON know a word for them.
+# Integers from here on become text, and so do infinity and nan: JSON or its readers have no number for them.
 _INTEGER_MAX = 1 << 63
 _FUNCTIONS = ("function", "method", "builtin_function_or_method", "cython_function_or_method")
 
@@ -31,12 +32,12 @@ _tellers: "set[str]" = set()
 
 
 def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ()) -> None:
-    """The program's configuration is known, or known better.
+    """Tell the program's configuration, or what has become known of it since.
 
     Args:
-        values: A mapping, or an object of fields; names that were told before are replaced, others stay.
-        under: Key of the run's config that they stand below.
-        without: Names that were told before, and are none any more.
+        values: A mapping, or an object of fields. They replace those of the same names that were told before.
+        under: The key of the run's config below which they stand.
+        without: Names that were told before and no longer belong to the configuration.
     """
     way = _way(CONFIG)
     if way is not None:
@@ -48,12 +49,12 @@ def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ())
 
 
 def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None, at: float = 0.0) -> None:
-    """A row of metrics, as a framework gives it to its loggers.
+    """Tell a row of metrics, as a framework gives it to its loggers.
 
     Args:
-        row: By name: numbers, also those of numpy and tensors on the CPU with one element. What is none is left out.
+        row: Numbers by name, also numpy's, and tensors of one element on the CPU. Whatever is no number is left out.
         step: The run's own step; None where the row names its step among its metrics, as most frameworks do.
-        at: When it was logged, in seconds; 0 for now.
+        at: The time of the row, in seconds since the epoch; 0 for now.
     """
     way = _way(METRICS)
     if way is not None:
@@ -65,12 +66,12 @@ def metrics(row: "Mapping[str, Any]", *, step: "int | None" = None, at: float = 
 
 
 def event(directory: str, values: "Mapping[str, float]", *, step: int = 0, time: float = 0.0) -> None:
-    """What is written for TensorBoard at once; the companion makes rows of it.
+    """Tell what one call has written for TensorBoard; the companion makes rows of it.
 
     Args:
-        directory: Where it is written, absolute.
-        values: Plain numbers by their names there; none where the directory is new.
-        step: TensorBoard's own.
+        directory: The absolute directory into which it was written.
+        values: Plain numbers by their names in TensorBoard; empty where only the directory is told.
+        step: TensorBoard's own step.
         time: Seconds since the epoch.
     """
     way = _way(METRICS)
@@ -89,27 +90,27 @@ def has_teller() -> bool:
 
 
 def summary(values: "Mapping[str, Any]") -> None:
-    """Figures of the whole run; the last one of a name counts."""
+    """Tell figures of the whole run; the last figure of a name counts."""
     way = _way(METRICS)
     if way is not None:
         _tell_metrics(way, {"summary": Budget().plain(values)})
 
 
 def define(name: str, **how: "Any") -> None:
-    """Which metric others are drawn over, as `wandb.Run.define_metric` takes it: before the first row."""
+    """Tell before the first row over which metric others are drawn, as `wandb.Run.define_metric` takes it."""
     way = _way(METRICS)
     if way is not None:
         _tell_metrics(way, {"define": {"name": name, **how}})
 
 
 def define_best(name: str, metric: str, *, lowest: "frozenset[str]", highest: "frozenset[str]") -> None:
-    """Whether the lowest or the highest value of a metric is its summary, as W&B's callbacks for boosting have it.
+    """Tell whether a metric's lowest or highest value is its summary, as W&B's callbacks for boosting do.
 
     Args:
-        name: In the rows.
-        metric: As the library calls it.
-        lowest: Those that are best where they are low, as is every loss.
-        highest: Those that are best where they are high.
+        name: The metric's name in the rows.
+        metric: The library's name for it.
+        lowest: Names of metrics whose lowest value is the best; that of every loss is.
+        highest: Names of metrics whose highest value is the best.
     """
     if "loss" in metric.lower() or metric.lower() in lowest:
         define(name, summary="min")
@@ -123,7 +124,7 @@ def wanted(kind: str) -> bool:
 
 
 def numbers(row: "Mapping[str, Any]") -> "dict[str, int | float]":
-    """What of a row is a number, as a plain one; the rest is left out."""
+    """The numbers of a row, as plain ones; the rest is left out."""
     return {str(name): number for name, value in row.items() if (number := as_number(value)) is not None}
 
 
@@ -157,9 +158,9 @@ class Budget:
         self._text = text
 
     def plain(self, value: "Any", depth: int = 0) -> "Any":
-        """A value of dicts, lists, text and numbers alone; everything else as text."""
+        """The value as dicts, lists, text and numbers alone; whatever is none of these becomes text."""
         self._keys -= 1
-        if hasattr(type(value), "__members__"):  # of an enumeration: as people type it
+        if hasattr(type(value), "__members__"):  # a member of an enumeration: the word that people type for it
             value = value.value if isinstance(value.value, str) else value.name
         elif type(value).__module__.startswith("omegaconf."):
             value = _as_written(value)
@@ -184,12 +185,12 @@ class Budget:
 
     def _mapping(self, value: "Mapping[str, Any]", depth: int) -> "dict[str, Any]":
         found: dict[str, Any] = {}
-        for name in value.keys():  # noqa: SIM118 - what has no more than `dict` asks for
+        for name in value.keys():  # noqa: SIM118 - some have no more than what `dict(value)` needs
             if not self._has_left():
                 break
             try:
                 held = value[name]
-            except Exception:  # of a mapping that only promises its values
+            except Exception:  # a mapping that promises values which it cannot give
                 continue
             found[self._cut_off(str(name))] = self.plain(held, depth + 1)
         return found
@@ -215,7 +216,7 @@ class Budget:
 
 
 def _fields(value: "Any") -> "Mapping[Any, Any] | None":
-    """What stands in a mapping, or in an object that is no more than its fields; None for anything else."""
+    """The content of a mapping, or of an object that is no more than its fields; None for anything else."""
     kind = type(value)
     if isinstance(value, dict) or (hasattr(kind, "keys") and hasattr(kind, "__getitem__")):
         return value  # type: ignore[no-any-return]
@@ -225,21 +226,21 @@ def _fields(value: "Any") -> "Mapping[Any, Any] | None":
     declared = getattr(kind, "__dataclass_fields__", ())
     if not declared:
         return None
-    # Not by getattr where there is a dict: a field may be a property.
+    # Where there is a `__dict__`, not by getattr: a field may be a property.
     held = getattr(value, "__dict__", None) or {name: getattr(value, name, None) for name in declared}
     return {name: held[name] for name in held if not name.startswith("_")}
 
 
 def _as_written(value: "Any") -> "Any":
-    """A container of OmegaConf in plain values, with `???` and `${…}` as they stand there: nothing is resolved."""
+    """A container of OmegaConf as plain values, with `???` and `${…}` as they are written: nothing is resolved."""
     containers = sys.modules["omegaconf"].OmegaConf
     return containers.to_container(value, resolve=False) if containers.is_config(value) else value
 
 
 def as_text(value: "Any") -> str:
-    """A value that JSON has no word for, without an address in memory that is another in each run.
+    """A text for a value that JSON has no form for, without an address in memory, which differs from run to run.
 
-    Only what its type has is looked at: objects that open a file, or load a model, at the first look do not.
+    Attributes are looked up in the value's type first: some objects open a file, or load a model, when they are asked.
     """
     kind = type(value)
     if isinstance(value, os.PathLike):
@@ -258,7 +259,7 @@ def as_text(value: "Any") -> str:
 
 
 def failed(what: str, error: BaseException) -> None:
-    """A hook could not say what it has seen: one line, and it is not tried again."""
+    """Say in one line that a hook could not tell what it has seen; the hook is not tried again."""
     if what not in _failed:
         _failed.add(what)
         from .. import log
@@ -272,7 +273,8 @@ def has_failed(what: str) -> bool:
 
 
 def _tell_metrics(way: "channel.Channel", said: "dict[str, Any]") -> None:
-    # A script that has imported wandb may ask for the run yet, and count its steps from 0: these wait until its end.
+    # A script that has imported wandb may still ask for the run, and count its steps from 0: the row waits till the
+    # end.
     way.tell({"tell": "content", "what": METRICS, "waits": "wandb" in sys.modules, **said})
 
 

@@ -1,4 +1,4 @@
-"""WANDB_SHIM_INIT=defer: what the job names as its input belongs to the run that the script itself opens."""
+"""WANDB_SHIM_INIT=defer: what the job names as its inputs belongs to the run that the script itself opens."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The end of the script, told to its companion: by one atexit handler, the last in time. Nothing else is wrapped.
+"""Tell the companion that the script ends: by one atexit handler, which runs after all others. Nothing else is wrapped.
 
-An end without it (a signal, os._exit, an exec) the companion sees by itself. Only as a container's first process does
-the script wait there, too: with it the kernel ends every other process of the container.
+Where the handler does not run (a signal, os._exit, an exec), the companion sees the end by itself. Only where the
+script is a container's first process does it wait at such an end, too: the kernel then ends all processes of the
+container.
 """
 
 import atexit
@@ -10,17 +11,17 @@ import sys
 
 from .exit_state import SIGNAL_BASE, ExitState
 
-# Seconds that the end waits for the companion to take what it was told, as long as it takes nothing.
+# Seconds that the end waits for a companion that takes nothing of what it is told.
 FLUSH_BOUND = 10.0
 # Seconds that the end of a container's first process may take once SIGTERM has come: `docker stop` waits 10.
 ABRUPT_BOUND = 8.0
-# Seconds. The companion's own bounds (companion/ending.py) are what counts: this one only ends a wait for nothing.
+# Seconds. The companion's own bounds (companion/ending.py) count; this one only ends a wait that has become senseless.
 FOR_EVER = 86400.0
 
-# Seconds that a process which is being killed takes to be gone, once its socket is.
+# Seconds that a killed process may take to be gone once its socket is gone.
 _DYING_BOUND = 0.5
 
-# Called before the end is told: what has to reach the run first.
+# Functions to call before the end is told: they bring to the run what has to reach it first.
 before: "list[Callable[[], object]]" = []
 
 
@@ -29,7 +30,7 @@ class End:
 
     Args:
         channel: To the companion.
-        main_frame: The frame of `__main__`, see ExitState.
+        main_frame: The frame of `__main__`; see ExitState.
     """
 
     def __init__(self, channel: "Channel", main_frame: "FrameType | None") -> None:
@@ -51,13 +52,13 @@ class End:
             if os.getpid() == self._channel.pid:
                 self.tell(code, FOR_EVER)
         except (Exception, KeyboardInterrupt):
-            pass  # Ctrl-C while it waits, or something is gone that it needs: the companion goes on alone
+            pass  # Ctrl-C during the wait, or something needed here is gone already: the companion goes on alone
 
     def tell(self, code: int, bound: float) -> None:
         """Tell the exit code, once, and wait until the run is finished.
 
         Args:
-            code: As a shell would see it.
+            code: The exit code that a shell would see.
             bound: Seconds.
         """
         if self._told:
@@ -67,7 +68,7 @@ class End:
             try:
                 call()
             except Exception:
-                pass  # the process is ending; the run has what it has
+                pass  # the process ends all the same, and the run has what has reached it
         from . import start
 
         if start.console is not None:
@@ -80,7 +81,7 @@ class End:
         self._channel.close()
         attach = sys.modules.get(f"{__package__}.attach")
         if answer and answer.get("stdout") and attach is not None and sys.stdout is not None:
-            sys.stdout.write(attach.last_words(answer["stdout"]))  # of wandb, which the script has asked for its run
+            sys.stdout.write(attach.last_words(answer["stdout"]))  # wandb's, for a script that has asked for its run
             sys.stdout.flush()
 
     def _say_what_is_missing(self) -> None:
@@ -101,7 +102,10 @@ class End:
             time.sleep(0.01)
 
     def _stand_in_for_an_init(self) -> None:
-        """As a container's first process: SIGTERM has no default action there, and every end is everybody's end."""
+        """See to SIGTERM and `os._exit` in a container's first process.
+
+        There SIGTERM has no default action, and the end of this process is the end of all others.
+        """
         import signal
 
         leave = os._exit

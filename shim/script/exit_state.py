@@ -1,8 +1,8 @@
 """How this process ends: the exit code that a shell would see, also where wandb alone records 0 or nothing.
 
 wandb learns the code from `sys.exit` and `sys.excepthook`. It misses `raise SystemExit(3)`, `exit(3)`, an exception
-under a replaced excepthook, `os._exit`, and SIGTERM. Here the truth is taken from the interpreter: the main frame,
-which tells whether the program ended by itself, `sys.last_exc`, and the exit code that the interpreter reads.
+under a replaced excepthook, `os._exit`, and SIGTERM. This module asks the interpreter: the main frame, which tells
+whether the program has come to its end, `sys.last_exc`, and the exit code that the interpreter reads.
 """
 
 import gc
@@ -13,15 +13,15 @@ import sys
 SIGNAL_BASE = 128
 
 
-# The instructions that a program ends with, by what the compiler makes of an empty one and of an expression.
+# The instructions that can end a program: the last ones that the compiler makes of an empty program and an expression.
 _RETURNS = {compile(text, "", mode).co_code[-2] for text, mode in (("", "exec"), ("x", "eval"))}
 
 
 class _WatchedCode:
-    """A stand-in for `SystemExit.code` that remembers what the interpreter read.
+    """A stand-in for `SystemExit.code` that remembers what the interpreter has read.
 
-    The interpreter reads this attribute right before it exits (Python/pythonrun.c, handle_system_exit); it is the
-    only moment at which the code of `raise SystemExit(3)` is to be had, since nothing else is told of it.
+    The interpreter reads this attribute right before it exits (Python/pythonrun.c, handle_system_exit). At no other
+    moment can the code of `raise SystemExit(3)` be had: nobody else is told of it.
     """
 
     def __init__(self, member: "Any") -> None:
@@ -35,7 +35,7 @@ class _WatchedCode:
         value = self.member.__get__(exception, owner)
         try:
             sys._getframe(1)
-        except ValueError:  # no Python code asks: it is the interpreter, about to exit
+        except ValueError:  # no Python code reads it, so the interpreter does, which is about to exit
             self.read, self.value = True, value
         return value
 
@@ -50,8 +50,8 @@ class ExitState:
     """Watches the main program from its first frame on.
 
     Args:
-        main_frame: The frame of `__main__`; None where it is not known, and then an uncaught exception that was
-            printed earlier in the process counts as the end.
+        main_frame: The frame of `__main__`; None where it is not known. In that case an uncaught exception that was
+            printed at any time before counts as the end.
     """
 
     def __init__(self, main_frame: "FrameType | None") -> None:
@@ -62,11 +62,11 @@ class ExitState:
             sys.exit = self._last_exit.wrap(sys.exit)
 
     def release(self) -> None:
-        """Let go of the main frame: with it, the script's objects would outlive their time."""
+        """Let go of the main frame, which would keep the script's objects alive beyond their time."""
         self._main_frame = None
 
     def code(self) -> int:
-        """The exit code, to be asked for in an `atexit` handler."""
+        """The exit code; an `atexit` handler may ask for it."""
         if self._main_frame is not None and _returned(self._main_frame):
             return 0
         if self._code is not None and self._code.read:
@@ -78,11 +78,11 @@ class ExitState:
 
 
 class _LastExit:
-    """The status of the last `sys.exit`: before Python 3.12 nobody reads it from the exception.
+    """The status of the last `sys.exit`: before Python 3.12 the interpreter does not read it from the exception.
 
     Attributes:
-        status: What it was called with.
-        after_error: Whether an uncaught exception had been printed by then: an excepthook called it.
+        status: The argument of the last call.
+        after_error: Whether an uncaught exception had been printed by then, so that an excepthook made the call.
     """
 
     def __init__(self) -> None:
@@ -90,13 +90,13 @@ class _LastExit:
         self.after_error = False
 
     def wrap(self, original: "Callable[..., NoReturn]") -> "Callable[..., NoReturn]":
-        """`sys.exit`, remembering."""
+        """A `sys.exit` that remembers its argument."""
 
         def exit(status: object = None, /) -> "NoReturn":
             self.status, self.after_error = status, _uncaught() is not None
             original(status)
 
-        for name in ("__module__", "__name__", "__qualname__", "__doc__"):  # as functools.wraps, which is dear to load
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):  # functools costs too much to load
             setattr(exit, name, getattr(original, name))
         return exit
 
@@ -107,7 +107,7 @@ def _uncaught() -> "BaseException | None":
 
 
 def exit_code_of(value: object) -> int:
-    """The status for a `SystemExit.code`: None is 0, an integer its low byte, everything else is printed and 1."""
+    """The status for a `SystemExit.code`: 0 for None, the low byte of an integer, 1 for all else, which is printed."""
     if value is None:
         return 0
     if isinstance(value, int):
@@ -122,7 +122,7 @@ def _returned(frame: "FrameType") -> bool:
 
 
 def _watch_system_exit() -> "_WatchedCode | None":
-    """Put the stand-in in place; None where this interpreter does not let us, and then such codes count as 0."""
+    """Put the stand-in in place; None where this interpreter does not allow it: such codes then count as 0."""
     members = next((found for found in gc.get_referents(SystemExit.__dict__) if isinstance(found, dict)), None)
     if members is None or "code" not in members:
         return None

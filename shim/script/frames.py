@@ -1,22 +1,22 @@
-"""How the two processes speak: frames in the pipe, messages on the socket. Both halves import this file.
+"""How script and companion speak: frames in the pipe, messages on the socket. Both processes import this file.
 
-A frame is one byte that says what it is, two for its length, and the text; the whole stays below PIPE_BUF, so that
-the kernel never mixes the frames of two threads (pipe(7)). A message on the socket is a dict of plain values in
-marshal's form behind four bytes of length: marshal is built into every interpreter, and both ends run the same one.
+A frame is one byte for its kind, two for its length, and the text. It stays below PIPE_BUF, so that the kernel never
+mixes the frames of two threads (pipe(7)). A message on the socket is four bytes of length and a dict of plain values in
+marshal's form: marshal is built into every interpreter, and both processes run the same interpreter.
 """
 
 import marshal
 import os
 import sys
 
-# What a frame is. A message that fits into no frame comes in parts, the last of which ends it; each begins with
+# The kinds of frames. A message that is too long for one frame comes in parts; LAST_PART ends it. Each part begins with
 # LABEL bytes that the parts of one message share.
 STDOUT, STDERR, HELLO, HELLO_END, MESSAGE, PART, LAST_PART = range(7)
 LABEL = 8
-# With the header below PIPE_BUF (4096 on Linux).
+# Bytes of a frame's text: with the header it stays below PIPE_BUF (4096 on Linux).
 TEXT_MAX = 4000
-# The permissions of the pipe once its companion leaves by itself, all said that was to be said. Whether they are these,
-# the script sees when its companion is gone: nobody else tells it, for the companion is nobody's child.
+# The permissions that a companion gives the pipe when it leaves by itself, with nothing left to do. By them the script
+# sees how a companion that is gone has ended: nobody else can tell, since the companion is nobody's child.
 LEFT_MODE = 0o400
 
 # Abstract Unix sockets (unix(7)): "\0" + this + "<uid>/<pid of the script>/<process namespace>-<16 hex digits>".
@@ -31,21 +31,21 @@ def frame(kind: int, data: bytes) -> bytes:
 
 
 def parts(data: bytes, size: int = TEXT_MAX) -> "list[bytes]":
-    """`data` in pieces of at most `size` bytes, as many as fit into a frame."""
+    """`data` in pieces of at most `size` bytes; the default is what one frame takes."""
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def packed(message: "dict[str, Any]") -> bytes:
-    """A message as it goes over the socket."""
+    """The bytes of a message on the socket."""
     data = marshal.dumps(message)
     return len(data).to_bytes(4, "big") + data
 
 
 class Received:
-    """A message as it comes in, part by part: a timeout in between loses nothing.
+    """A message that comes in part by part; a timeout in between loses nothing.
 
     Attributes:
-        message: What has come; None where the other end has closed the connection.
+        message: The whole message; None as long as it is not there, or where the other end has closed the connection.
     """
 
     def __init__(self) -> None:
@@ -53,10 +53,10 @@ class Received:
         self._data = b""
 
     def take(self, connection: "socket") -> bool:
-        """Read on; whether that was all.
+        """Read on; whether the message is complete, or the connection closed.
 
         Raises:
-            OSError: the connection failed; TimeoutError where nothing came in time.
+            OSError: The connection has failed; a TimeoutError where nothing has come in time.
         """
         while len(self._data) < 4 or len(self._data) < 4 + int.from_bytes(self._data[:4], "big"):
             part = connection.recv(65536)
@@ -68,7 +68,7 @@ class Received:
 
 
 def peer(connection: "socket") -> "tuple[int, int]":
-    """Process id and user id of the other end, by the kernel's word (SO_PEERCRED, unix(7))."""
+    """Process id and user id of the other end, which the kernel vouches for (SO_PEERCRED, unix(7))."""
     import _socket
 
     level, name = _socket.SOL_SOCKET, _socket.SO_PEERCRED
@@ -78,7 +78,7 @@ def peer(connection: "socket") -> "tuple[int, int]":
 
 
 def process_namespace() -> str:
-    """The number of the namespace that process ids of this process count in (namespaces(7)); "0" without /proc."""
+    """The number of the namespace in which this process has its process id (namespaces(7)); "0" without /proc."""
     try:
         return os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
@@ -100,13 +100,13 @@ def state_of(pid: int) -> str:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended for certain, also where there is no /proc, or no descriptor left to look there."""
+    """Whether a process has certainly ended; known also without /proc, and with no descriptor left to read it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # it is another user's by now
+        pass  # there is a process of another user with that id
     return state_of(pid) == "Z"
 
 

@@ -1,8 +1,8 @@
-"""What wandb does for an argument of `wandb.init` while it opens a run, done for one that is open already.
+"""Do for a run that is open already what wandb does for arguments of `wandb.init` while it opens a run.
 
-The main script is saved by wandb's service at the start, as `code/…` among the run's files, and the path kept in the
-config (wandb/sdk/wandb_init.py, `code_path`); a code directory is logged as an artifact (`Run._on_start`). Some
-settings are read in Python each time they count; the rest went to wandb's service when the run was opened.
+At the start wandb's service saves the main script as `code/…` among the run's files, and the path stands in the config
+(wandb/sdk/wandb_init.py, `code_path`); a code directory is logged as an artifact (`Run._on_start`). Some settings are
+read in Python each time wandb needs them; the others were given to wandb's service when the run was opened.
 
 Remove when: wandb merges the arguments of a second init into the active run.
 """
@@ -28,7 +28,7 @@ _READ_AT_USE = frozenset(
 
 
 def follow(opened: Any, asked: dict[str, Any]) -> None:
-    """Do what can be done, and take it out of `asked`."""
+    """Do what can still be done of what was asked, and take that out of `asked`."""
     import wandb
 
     if asked.pop("sync_tensorboard", asked.pop("tensorboard", False)):
@@ -38,10 +38,10 @@ def follow(opened: Any, asked: dict[str, Any]) -> None:
         wandb.sdk.wandb_init._monkeypatch_openai_gym()
     try:
         _save_code(opened, asked.pop("save_code", None), asked.pop("code_dir", None))
-    except Exception as error:  # the script's init has not failed for that
+    except Exception as error:  # no reason for the script's init to fail
         log.warn(f"the code was not saved: {type(error).__name__}: {error}")
     for name in _READ_AT_USE & asked.keys():
-        with contextlib.suppress(Exception):  # a value that this release does not take
+        with contextlib.suppress(Exception):  # this release does not take the value
             setattr(opened._settings, name, asked.pop(name))
 
 

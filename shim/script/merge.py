@@ -1,4 +1,4 @@
-"""What the script's `wandb.init` says, brought into the run that is open already."""
+"""Bring what the script's `wandb.init` says into the run that is open already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from .. import environment, log
 from . import late
 
-# Arguments that a run which is open can no longer follow and that carry nothing of the script's: not worth a word.
+# Arguments that an open run can no longer follow, but that carry no content of the script's: not worth a line.
 _WITHOUT_CONTENT = frozenset(
     {
         *("reinit", "anonymous", "force", "allow_val_change", "magic", "init_timeout", "base_url"),
@@ -23,7 +23,7 @@ _WITHOUT_CONTENT = frozenset(
 
 
 def merge(opened: Any, config: Any, asked: dict[str, Any]) -> None:
-    """Bring into the open run what can be, and name the rest in one warning."""
+    """Bring what is possible into the open run, and name the rest in one warning."""
     if config is not None:
         opened.config.update(config, allow_val_change=True)
     settings = opened._settings
@@ -41,7 +41,7 @@ def merge(opened: Any, config: Any, asked: dict[str, Any]) -> None:
     late.follow(opened, asked)
     if asked.get("resume") in (True, "auto"):
         with contextlib.suppress(OSError), open(settings.resume_fname, "w", encoding="utf-8") as file:
-            json.dump({"run_id": opened.id}, file)  # as wandb does; it takes the file away where the run ends well
+            json.dump({"run_id": opened.id}, file)  # as wandb does, which removes the file where the run ends well
     _name_the_rest(opened, asked)
 
 
@@ -67,7 +67,7 @@ def _name_the_rest(opened: Any, asked: dict[str, Any]) -> None:
 
 
 def _look_for_artifacts_in(opened: Any, place: str) -> None:
-    """Find an artifact that the script names without its project where the script believes the run to be."""
+    """Let artifacts that the script names without a project be found in the project that the script has named."""
     for name in ("use_artifact", "use_model"):
         if original := getattr(opened, name, None):
             setattr(opened, name, _looking_in(place, original))

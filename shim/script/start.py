@@ -1,7 +1,7 @@
 """The first line of a process that owns or joins the run: start the companion, follow the console, watch the end.
 
-The companion is nobody's child: made by two forks, in a session of its own, so that no `os.wait()` of the script
-sees it and no signal of its terminal or process group reaches it. The script goes on at once.
+The companion is nobody's child: two forks make it, in a session of its own. So no `os.wait()` of the script sees it,
+and no signal to the script's terminal or process group reaches it. The script goes on at once.
 """
 
 import os
@@ -11,18 +11,18 @@ from . import channel, frames
 from .console import Console
 from .end import End
 
-# Variables of the interpreter that would make the companion print, wait, or be slow: it is no program of the user's.
-# Only what says where Python lies is left.
+# The variables of the interpreter that the companion keeps: they say where Python lies. The others are for the user's
+# programs, and would make the companion print, wait, or be slow.
 _KEPT_OF_PYTHON = ("PYTHONHOME", "PYTHONPLATLIBDIR")
-# Not a program of the job either: the shim's own doors let it alone, and it takes this back for wandb's sake.
+# Set to "off" for the companion, so that no door starts a shim in it; the companion puts the job's own value back.
 _SWITCH = "WANDB_SHIM"
-# How children find the companion (children.py), and how Ray finds the runtime environment of a submitted job
-# (ray/_private/ray_constants.py).
+# By the first variable children find the companion (children.py); by the second Ray finds the runtime environment of a
+# submitted job (ray/_private/ray_constants.py).
 _ATTACH = "WANDB_SHIM_ATTACH"
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
-# The C library keeps 64 MiB of addresses a thread, more than a job with a limit on them (`ulimit -v`) can spare: a
-# thread that gets none ends before it begins, and CPython 3.12 waits for it (mallopt(3), M_ARENA_MAX).
+# The C library reserves 64 MiB of addresses for each thread, more than a job with a limit on them (`ulimit -v`) can
+# spare. A thread that gets none ends before it begins, and CPython 3.12 waits for it (mallopt(3), M_ARENA_MAX).
 _FEW_ARENAS = ("MALLOC_ARENA_MAX", "2")
 
 console: "Console | None" = None
@@ -34,15 +34,15 @@ def start(main_frame: "FrameType | None", *, joins: bool = False) -> None:
 
     Args:
         main_frame: The frame of `__main__`; None where it is not known.
-        joins: Whether it joins the run of another node.
+        joins: Whether the companion joins the run of another node.
 
     Raises:
-        OSError: no process could be made, or no pipe.
+        OSError: No process could be made, or no pipe.
     """
     made = _companion_from_before_an_exec() or _new_companion(main_frame, joins=joins, opens=True)
     channel.use(made)
     _offer(made)
-    if "wandb" in sys.modules:  # the program has imported it before it showed which rank is to own the run
+    if "wandb" in sys.modules:  # imported before the program has shown which rank is to own the run
         from . import attach
 
         attach.apply(sys.modules["wandb"])
@@ -54,9 +54,10 @@ def start(main_frame: "FrameType | None", *, joins: bool = False) -> None:
 
 
 def _offer(made: "channel.Channel") -> None:
-    """Tell the children that this process will have of its companion."""
+    """Tell the future children of this process where its companion is."""
     os.environ[_ATTACH] = text = f"{os.uname().nodename}:{made.companion}:{made.address[1:]}"
-    if _RAY_JOB in os.environ:  # the driver's workers get their variables from here; those of its own cluster inherit
+    # Ray's workers get their variables from here; those of a cluster that the driver itself starts inherit them.
+    if _RAY_JOB in os.environ:
         import json
 
         try:
@@ -68,7 +69,7 @@ def _offer(made: "channel.Channel") -> None:
 
 
 def companion_of_own_run() -> "channel.Channel | None":
-    """Start a companion for a script that has opened its run itself: its checkpoints are logged beside it, too."""
+    """Start a companion beside a run that the script has opened itself, to log the script's checkpoints."""
     if os.environ.get("WANDB_SERVICE") and os.environ.get(_SWITCH, "").strip().lower() != "off":
         try:
             made = _new_companion(None, joins=False, opens=False)
@@ -82,7 +83,7 @@ def companion_of_own_run() -> "channel.Channel | None":
 
 
 def _own_run() -> str:
-    """How the companion joins the run that the script has opened itself."""
+    """The service and the id by which the companion joins the run that the script has opened itself."""
     run = sys.modules["wandb"].run
     return f"{os.environ['WANDB_SERVICE']}\0{run._attach_id}"
 
@@ -108,7 +109,10 @@ def _new_companion(main_frame: "FrameType | None", *, joins: bool, opens: bool) 
 
 
 def _companion_from_before_an_exec() -> "channel.Channel | None":
-    """The one of the program whose place this one has taken: the process is the same, and so is its run."""
+    """The way to the companion of the program that this one has replaced by an exec; None where there is none.
+
+    The process is the same, and so is its run.
+    """
     from . import above
 
     found = above.named_for(os.getpid(), os.environ.get(_ATTACH, "")) or above.companion_of(os.getpid())
@@ -116,15 +120,15 @@ def _companion_from_before_an_exec() -> "channel.Channel | None":
         return None
     address, companion = found
     made = channel.Channel(address, companion, channel.open_pipe(f"/proc/{companion}/fd/3"))
-    answer = made.ask({"ask": "goes on"}, 30.0)  # it may not have come to listening yet
+    answer = made.ask({"ask": "goes on"}, 30.0)  # the companion may not listen yet
     if answer and answer["ok"]:
         return made
-    made.close()  # the run was over before: this program has one of its own
+    made.close()  # that run is over: this program gets a run of its own
     return None
 
 
 def _say_hello(made: "channel.Channel", main_frame: "FrameType | None", *, joins: bool, opens: bool) -> None:
-    """Tell the companion what it has to know to be this program in W&B's eyes."""
+    """Tell the companion what it has to know to stand for this program at W&B."""
     import marshal
     import time
 
@@ -154,7 +158,7 @@ def _say_hello(made: "channel.Channel", main_frame: "FrameType | None", *, joins
 
 def _spawn(reading: int) -> int:
     """Make the companion's process; its process id."""
-    words = _command()  # made before the fork: the child does as little as it can
+    words = _command()  # before the fork: the child is to do as little as possible
     environ = _environ()
     telling, told = os.pipe2(os.O_CLOEXEC)
     try:
@@ -178,7 +182,7 @@ def _spawn(reading: int) -> int:
 
 
 def _fork() -> int:
-    """`os.fork`, without the warning of Python 3.12 where a peer's thread runs: what follows here is an exec."""
+    """`os.fork` without Python 3.12's warning where another thread runs: the child does no more than fork and exec."""
     if "warnings" not in sys.modules:
         return os.fork()
     import warnings
@@ -189,14 +193,14 @@ def _fork() -> int:
 
 
 def _become_companion(reading: int, told: int, words: "list[str]", environ: "dict[str, str]") -> "NoReturn":
-    """In the child: fork again, so that the companion is nobody's child, and run its program."""
+    """In the child: fork again, so that the companion is nobody's child, and run the companion's program there."""
     try:
         os.setsid()
         grandchild = os.fork()
         if grandchild:
             os.write(told, str(grandchild).encode())
             os._exit(0)
-        # Without the enumerations of `signal`, which take longer to load than all else here.
+        # Not `signal`, whose enumerations take longer to load than all else here.
         import _signal as signal  # type: ignore[import-not-found,unused-ignore]
         import fcntl
 
@@ -209,7 +213,7 @@ def _become_companion(reading: int, told: int, words: "list[str]", environ: "dic
             notices = os.dup(2)
         except OSError:
             notices = null
-        # Out of the way of each other first.
+        # First to high numbers, where none is in the way of another.
         high = [fcntl.fcntl(one, fcntl.F_DUPFD, 5) for one in (null, null, null, reading, notices)]
         for number, one in enumerate(high):
             os.dup2(one, number)
@@ -222,7 +226,7 @@ def _become_companion(reading: int, told: int, words: "list[str]", environ: "dic
 def _command() -> "list[str]":
     """The companion's command line.
 
-    Without `site`: no .pth file and no sitecustomize of anybody runs there. It is told the script's sys.path.
+    It runs without `site`, so that nobody's .pth file or sitecustomize runs in it. It is told the script's sys.path.
     """
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     words = [sys.executable, "-S", "-s"]
