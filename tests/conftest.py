@@ -49,11 +49,19 @@ def interpreter(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def clean_environment(tmp_path: Path) -> dict[str, str]:
-    """Variables for a process as a person would start it: no trace of this machine, of pytest or of another job."""
-    environ = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
-    # Settings of the git and of the W&B login of whoever runs the tests lie in the home directory.
+    """Variables for a process as a person would start it."""
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
+    return without_traces(home)
+
+
+def without_traces(home: Path) -> dict[str, str]:
+    """The variables of this process without a trace of this machine, of pytest or of another job.
+
+    Args:
+        home: A home directory: in the own one lie the settings of git and the W&B login of whoever runs the tests.
+    """
+    environ = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     return {**environ, **INSTALLER_SETTINGS, "HOME": str(home)}
 
 

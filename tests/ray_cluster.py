@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import without_traces
 from tests.environments import python_of
-from tests.jobs import Job
 from tests.ports import free_ports
 
 PATIENCE_S = 120.0
@@ -44,9 +45,12 @@ def answers(address: str) -> bool:
         return False
 
 
-@pytest.fixture
-def ray_cluster(job: Job) -> Iterator[RayCluster]:
-    """A head whose every process has the shim and knows nothing of W&B; ended by pid, with all that it started."""
+@pytest.fixture(scope="session")
+def ray_cluster(shim_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """A head whose every process has the shim and knows nothing of W&B; ended by pid, with all that it started.
+
+    A start takes ten seconds: the tests that need one share it, and are of the group "ray" so that one worker has all.
+    """
     python = python_of("launcher")
     # Ray's sockets lie below; the kernel allows their paths 107 bytes, which a directory of pytest's exceeds.
     directory = Path(tempfile.mkdtemp(prefix="ray-"))
@@ -54,9 +58,9 @@ def ray_cluster(job: Job) -> Iterator[RayCluster]:
     command = [python, python.with_name("ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", "0"]
     command += ["--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
     command += ["--ray-client-server-port", str(client_port), "--temp-dir", directory, "--disable-usage-stats"]
-    environ = {name: value for name, value in job.environ.items() if not name.startswith("WANDB")}
-    environ |= {"PATH": f"{python.parent}:{environ['PATH']}", "PYTHONPATH": str(job.home)}
-    log = job.directory.parent / "head.log"
+    home = tmp_path_factory.mktemp("ray-home")
+    environ = without_traces(home) | {"PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(shim_home)}
+    log = home / "head.log"
     with log.open("w") as output:
         head = subprocess.Popen([str(word) for word in command], env=environ, stdout=output, stderr=output)
     try:

@@ -87,6 +87,7 @@ def test_slurm_runs_the_job_as_one_run_of_two_tasks(job: Job, slurm: SlurmCluste
     the_run_is_that_of_the_script(job)
 
 
+@pytest.mark.xdist_group("ray")
 def test_a_driver_that_ray_job_submit_starts_is_one_run(project: Job, ray_cluster: RayCluster) -> None:
     text = (EXAMPLES / "ray" / "runtime-env.yaml").read_text()
     named = "/run/secrets/wandb/WANDB_API_KEY"

@@ -6,11 +6,15 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.environments import REPOSITORY, borrowing_environment, environment_of, python_of
 from tests.jobs import Job
 from tests.leaks import files_with
 from tests.ray_cluster import RayCluster
 from tests.wandb_server import API_KEY
+
+pytestmark = pytest.mark.xdist_group("ray")
 
 PLANTED = "planted-0123456789abcdef0123456789abcdef"
 
