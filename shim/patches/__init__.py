@@ -1,17 +1,17 @@
-"""Patches of other people's libraries, each applied right after the import of what it changes: one table of all."""
+"""Patches of other people's libraries, each applied right after the import of what it changes; the table of all."""
 
 
 class Patch:
     """One patched library.
 
     Attributes:
-        name: Of our module in this package, and for WANDB_SHIM_SKIP.
-        modules: After whose import it is applied.
-        distributions: What `pip list` calls the library; empty for the standard library.
-        checked: The releases that tests have run it on.
-        gives: What a run has of it.
-        remove_when: What makes it needless.
-        everywhere: Whether each process applies it; otherwise the owner of a run alone does.
+        name: The name of our module in this package, and for WANDB_SHIM_SKIP.
+        modules: The modules after whose import the patch is applied.
+        distributions: The names of the library for `pip list`; empty for the standard library.
+        checked: The releases on which tests have run the patch.
+        gives: What a run has of the patch.
+        remove_when: What would make the patch needless.
+        everywhere: Whether each process applies the patch; otherwise the owner of a run alone does.
     """
 
     __slots__ = ("checked", "distributions", "everywhere", "gives", "modules", "name", "remove_when")
@@ -36,8 +36,8 @@ class Patch:
         self.everywhere = everywhere
 
 
-# HOOKS of sitecustomize.py repeats, for idle processes, the modules of those that are applied everywhere, and
-# docs/patching.md shows the table; tests compare the three.
+# HOOKS of sitecustomize.py repeats the modules of the patches that are applied everywhere, for the sake of idle
+# processes; docs/patching.md shows the table. Tests compare the three.
 PATCHES = (
     Patch(
         "wandb_runid",
@@ -204,7 +204,7 @@ PATCHES = (
     ),
 )
 
-# What is skipped by the name of its kind, whichever library it comes from (script/content.py).
+# Kinds of content that WANDB_SHIM_SKIP may name, whichever library tells it (script/content.py).
 KINDS = ("config", "metrics")
 
 # What WANDB_SHIM_SKIP may name.

@@ -1,7 +1,7 @@
-"""What absl's flags are, once a program has parsed them; ml_collections' config_flags are such flags.
+"""The values of absl's flags, once a program has parsed them; ml_collections' config_flags are such flags.
 
-`absl.app.run` and `FLAGS(argv)` come to `FlagValues.__call__` (absl/flags/_flagvalues.py 2.5). absl's own flags, of
-logging and debuggers, count where the command line names them. What `--config.lr=…` changes, ml_collections has put
+`absl.app.run` and `FLAGS(argv)` both call `FlagValues.__call__` (absl/flags/_flagvalues.py 2.5). absl's own flags, for
+logging and debuggers, count only where the command line names them. ml_collections has put what `--config.lr=…` changes
 into the configuration itself.
 
 Remove when: never.

@@ -1,15 +1,15 @@
-"""Accelerate: what a script gives to its trackers, also where there are none, and the states that it saves.
+"""Accelerate: what a script gives to its trackers, also where it has no trackers, and the states that it saves.
 
 Why: `Accelerator.log` and `init_trackers` hand their arguments to the trackers of `log_with` alone, and no tracker
-knows of `save_state`. Hugging Face's Trainer has an Accelerator of its own and calls none of them (transformers
-5.24.0).
+knows of `save_state`. Hugging Face's Trainer has an Accelerator of its own, and calls none of these methods
+(transformers 5.24.0).
 
 What is relied on (accelerate 1.15.0, accelerate/accelerator.py; read in 0.34.2 and 0.30.0, too):
 - `log` gives `values` and `step` to each tracker, `WandBTracker.log` to `run.log`;
 - `save_state` returns the directory, ends with `project_configuration.iteration += 1`, and with
-  `automatic_checkpoint_naming` begins by deleting older ones (`total_limit`). It takes every name in
-  `project_dir/checkpoints` for one with a number, and so does `load_state`: a journal must not lie there;
-- `load_state` gives the directory on to `load_accelerator_state`, as the first argument.
+  `automatic_checkpoint_naming` begins by deleting older states (`total_limit`). It and `load_state` take every name in
+  `project_dir/checkpoints` for a state with a number, so a journal must not lie there;
+- `load_state` gives the directory to `load_accelerator_state`, as the first argument.
 
 Remove when: never.
 """
@@ -28,7 +28,7 @@ from .liveness import Liveness
 
 MODULE = "accelerate.accelerator"
 
-# `step_500`, `checkpoint-500`, `epoch_3`; any other name has no number.
+# Names with a number: `step_500`, `checkpoint-500`, `epoch_3`.
 _NUMBERED = re.compile(r"(?:.*\D)?(\d+)")
 # The directory below the project's that `automatic_checkpoint_naming` saves in.
 _AUTOMATIC = "checkpoints"
@@ -92,7 +92,7 @@ def _on_load_state(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _checkpoint(path: str, saves: int, aliases: tuple[str, ...]) -> Checkpoint:
-    """The one at `path`: by the number in its name, or as one of so many saves."""
+    """The checkpoint at `path`; its step is the number in its name, else the number of saves so far."""
     name, place = os.path.basename(path), os.path.dirname(path)
     if os.path.basename(place) == _AUTOMATIC:
         place = os.path.dirname(place)

@@ -1,8 +1,9 @@
 """What argparse has parsed in the main program is the run's configuration.
 
-Each parser that was given the command line counts, what comes later wins: a program may look at a part of it first, or
-hand what one parser did not know to the next (`parse_known_args`). Parsers of sub-commands are called by the one above
-them, whose result has theirs. Libraries that stand on argparse and make more of its result have patches of their own.
+Each parser that is given the command line counts, and the later one wins: a program may look at a part of the line
+first, or hand the words that one parser does not know to the next (`parse_known_args`). The parser of a sub-command is
+called by the parser above it, whose result includes its own. Libraries that build on argparse and make more of its
+result have patches of their own.
 
 Remove when: never.
 """
@@ -18,12 +19,12 @@ from . import parsed, wrapping
 
 MODULE = "argparse"
 
-# Packages whose own calls of argparse are left to their patches.
+# Packages with patches of their own, to which their calls of argparse are left.
 _OTHERS = frozenset(("configargparse", "hydra", "jsonargparse", "pydantic_settings", "simple_parsing", "tyro"))
 
 
 def apply(module: ModuleType) -> None:
-    """Watch `ArgumentParser.parse_known_args`, which all other ways to parse call."""
+    """Watch `ArgumentParser.parse_known_args`: every way to parse calls it."""
     title = parsed.TITLE.format("argparse")
     wrapping.required(module.ArgumentParser, "parse_known_args", _tell, title=title, outermost=True)
 

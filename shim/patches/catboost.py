@@ -1,9 +1,9 @@
-"""CatBoost: what it has evaluated is rows of the run once a training is over, and its parameters the configuration.
+"""CatBoost: once a training is over, its evaluations become rows of the run, and its parameters the configuration.
 
-The training is C++ and keeps its own history; a callback would have it call Python in each iteration, and is refused on
-a GPU. So `_CatBoostBase._train` (core.py), which all `fit` end in, is watched, and `get_evals_result` asked after it.
-The rows are those of wandb/integration/catboost/catboost.py with the model's metric_period, parameters and best score
-those of `log_summary` there, without its plot of the features' importance.
+The training is C++ and keeps its own history. A callback would make it call Python in each iteration, and is refused on
+a GPU. So `_CatBoostBase._train` (core.py), in which each `fit` ends, is watched, and `get_evals_result` is asked after
+it. The rows are those of wandb/integration/catboost/catboost.py with the model's metric_period. The parameters and the
+best score are those of `log_summary` there; its plot of the features' importance is left out.
 
 Remove when: never.
 """
@@ -34,7 +34,7 @@ def _trained(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     content.config(parameters, under="catboost")
     if not content.wanted(content.METRICS):
         return
-    # As the callback has it: in the first iteration, each so-many-th after it, and the last.
+    # The iterations of W&B's callback: the first, then one in each period, and the last.
     said = given[2] if len(given) > 2 else kwargs["params"]
     period = max(int(said.get("metric_period") or 1), 1)
     logs = {

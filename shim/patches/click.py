@@ -1,8 +1,8 @@
 """What click has parsed, with the parameters of each command that is called.
 
-A command is parsed by `Command.make_context` right before it is called (click/core.py 8.5, `main` and `Group.invoke`;
-of `BaseCommand` up to 8.1): what is replaced is over by then, and stands in no traceback of the program. Typer 0.29 has
-a copy of click of its own (typer/_click), before it stood on click's.
+`Command.make_context` parses the words of a command right before the command is called (click/core.py 8.5, `main` and
+`Group.invoke`; a method of `BaseCommand` up to 8.1). So our function has returned by then, and stands in no traceback
+of the program. Typer 0.29 has its own copy of click (typer/_click); earlier releases use click itself.
 
 Remove when: never.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from . import parsed, wrapping
 
-# The outermost context of the program's own command line, and what was parsed below it.
+# The outermost context of the program's own command line, and the commands that were parsed below it.
 _root: Any = None
 _commands = parsed.Commands()
 
@@ -30,7 +30,7 @@ def apply(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def make_context(self: Any, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
-        words = [*args]  # click takes them off its list
+        words = [*args]  # a copy: click removes the words from the list
         context = original(self, info_name, args, parent, **extra)
         wrapping.quietly(_tell, context, words, title=parsed.TITLE.format("click"))
         return context
@@ -41,7 +41,7 @@ def apply(module: ModuleType) -> None:
 
 def _tell(context: Any, words: list[str]) -> None:
     global _root, _commands
-    if context.resilient_parsing:  # a shell asks what it may complete
+    if context.resilient_parsing:  # a shell asks how a word may go on
         return
     if context.parent is None:
         _root, _commands = context if parsed.is_of_the_command_line(words) else None, parsed.Commands()

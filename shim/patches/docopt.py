@@ -1,4 +1,4 @@
-"""What docopt has parsed: `--batch-size` is `batch_size`, `<file>` is `file`.
+"""What docopt has parsed: `--batch-size` is told as `batch_size`, and `<file>` as `file`.
 
 Remove when: never.
 """
@@ -16,7 +16,7 @@ def apply(module: ModuleType) -> None:
     """Watch docopt's one function.
 
     Raises:
-        TypeError: docopt-ng's, which looks into the frame that calls it.
+        TypeError: The module is that of docopt-ng, whose function looks into the frame that calls it.
     """
     if hasattr(module, "magic_docopt"):
         raise TypeError("docopt-ng, which is not known")

@@ -1,9 +1,9 @@
-"""fastai: what a learner's Recorder has seen of a batch and of an epoch are rows, and the learner is the configuration.
+"""fastai: what a learner's Recorder sees of each batch and epoch becomes rows, and the learner the configuration.
 
-A Recorder is in every learner (learner.py), and what it does at an event is watched. The rows are those of fastai's own
-WandbCallback (callback/wandb.py) without its samples a second, which it measures itself, and its pictures: one a batch,
-the last of an epoch with the epoch's metrics. The configuration is what the learner says of itself; WandbCallback takes
-a batch from the data for it, which draws random numbers.
+Every learner has a Recorder (learner.py), whose methods for events are watched. The rows are those of fastai's own
+WandbCallback (callback/wandb.py): one for each batch, the last of an epoch with the epoch's metrics. Its pictures are
+left out, and its samples a second, which it measures itself. The configuration is what the learner says of itself:
+WandbCallback takes a batch from the data for it, which draws random numbers.
 
 Remove when: never.
 """
@@ -27,8 +27,8 @@ class _Rows:
     """The rows of all learners of the process, one after the other.
 
     Attributes:
-        epoch: Epochs so far, of which the last may be a part.
-        row: Of the last batch, which may be that of its epoch, too.
+        epoch: The number of epochs so far, the part of a running one included.
+        row: The row of the last batch, which waits: the metrics of an epoch may still join it.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class _Rows:
         self.row: dict[str, Any] = {}
 
     def flush(self) -> None:
-        """Tell the row."""
+        """Tell the row that waits."""
         row, self.row = self.row, {}
         if row:
             content.metrics(row)
@@ -57,7 +57,7 @@ def apply(module: ModuleType) -> None:
 
 
 def _is_training(learner: Any) -> bool:
-    """Whether its figures are those of a training; a search for a learning rate is none."""
+    """Whether the learner is training; neither a search for a learning rate nor a prediction is a training."""
     return (
         content.wanted(content.METRICS) and not hasattr(learner, "lr_finder") and not hasattr(learner, "gather_preds")
     )
@@ -89,14 +89,14 @@ def _after_batch(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
     _rows.flush()
     _rows.epoch += 1 / learner.n_iter
     hypers = {f"{name}_{place}": value for place, of in enumerate(learner.opt.hypers) for name, value in of.items()}
-    # Now: the next batch may write over the tensors. The Recorder has had the loss from its device.
+    # Numbers are made now: the next batch may overwrite the tensors. The Recorder has fetched the loss already.
     seen = {"epoch": _rows.epoch, "train_loss": learner.smooth_loss, "raw_loss": learner.loss, **hypers}
     _rows.row = {name: content.as_number(value) for name, value in seen.items()}
 
 
 def _after_epoch(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     recorder = args[0]
-    if _rows.row:  # else it was none of a training: `Learner.validate`
+    if _rows.row:  # without a row this is no epoch of a training, but `Learner.validate`
         _rows.epoch = round(_rows.epoch)
         named = zip(recorder.metric_names, recorder.log, strict=False)
         _rows.row |= {"epoch": _rows.epoch, **{name: value for name, value in named if name not in _NO_METRICS}}

@@ -1,7 +1,7 @@
-"""What fire calls a component with, its defaults included.
+"""The arguments with which fire calls a component, defaults included.
 
-`fire.core._CallAndUpdateTrace` parses the words that a component takes by what `_MakeParseFn` has made for it, and
-calls it (fire/core.py 0.7.1): the parsing alone is watched, so that nothing of ours stands in a traceback of the
+`fire.core._CallAndUpdateTrace` parses the words for a component with a function of `_MakeParseFn`, and then calls the
+component (fire/core.py 0.7.1). The parsing alone is watched, so that nothing of ours stands in a traceback of the
 component. Each call of `fire.Fire` gives all its words to `parser.SeparateFlagArgs` first.
 
 Remove when: never.
@@ -18,12 +18,12 @@ from . import parsed, wrapping
 
 _TITLE = parsed.TITLE.format("fire")
 
-# Of the last command line that was the program's; None where the last was none.
+# The commands of the last command line; None where that was not the program's.
 _commands: parsed.Commands | None = None
 
 
 def apply(module: ModuleType) -> None:
-    """Watch which words are parsed, and what they become."""
+    """Watch which words are parsed, and which arguments they become."""
     wrapping.required(module.parser, "SeparateFlagArgs", _begin, title=_TITLE)
     original = module._MakeParseFn
     if hasattr(original, "_is_of_wandb_shim"):

@@ -1,7 +1,7 @@
 """What Hugging Face's HfArgumentParser makes of a file: `parse_json_file`, `parse_yaml_file`, `parse_dict`.
 
-All of them come to `parse_dict` (transformers/hf_argparser.py). Words of the command line it parses as argparse does,
-whose patch tells.
+All of them call `parse_dict` (transformers/hf_argparser.py). The words of the command line are parsed by argparse,
+whose patch tells them.
 
 Remove when: never.
 """
@@ -16,7 +16,7 @@ from . import parsed, wrapping
 
 
 def apply(module: ModuleType) -> None:
-    """Watch the way that all files go."""
+    """Watch the method that takes the values of all files."""
     wrapping.required(module.HfArgumentParser, "parse_dict", _tell, title=parsed.TITLE.format("HfArgumentParser"))
 
 

@@ -1,7 +1,7 @@
 """The configuration that Hydra has composed, as the task's function gets it, and the overrides of the command line.
 
-`run_job` tells Hydra's callbacks right before it calls the function, and takes the key `hydra` out for it
-(hydra/core/utils.py 1.3, `run_job`; from 1.1).
+`run_job` calls Hydra's callbacks right before the task's function, to which it gives the configuration without the key
+`hydra` (hydra/core/utils.py 1.3, `run_job`; since 1.1).
 
 Remove when: never.
 """

@@ -1,6 +1,6 @@
-"""What jsonargparse has parsed, as do its `CLI`, `auto_cli` and Lightning's LightningCLI: nested, files merged in.
+"""What jsonargparse has parsed, also for its `CLI`, `auto_cli` and Lightning's LightningCLI: nested, files merged in.
 
-All come to `ArgumentParser.parse_args`, which is called anew for sub-commands and for the arguments of classes
+All of them call `ArgumentParser.parse_args`, which calls itself for sub-commands and for the arguments of classes
 (jsonargparse/_core.py 4.53).
 
 Remove when: never.

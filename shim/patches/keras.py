@@ -1,10 +1,10 @@
-"""Keras: each epoch of `fit` is a row of the run, as W&B's own callback has it; and what ModelCheckpoint saves.
+"""Keras: each epoch of `fit` is a row of the run, as W&B's own callback logs it; ModelCheckpoint's files are artifacts.
 
 What is relied on (keras 3.15.1, which tensorflow 2.16 and later have as `tf.keras`):
 - callbacks/callback_list.py, `CallbackList.on_train_begin` and `on_epoch_end`: `fit` calls them on every backend, and
-  the latter makes numbers of all figures, so that nothing waits for the accelerator on our account;
-- callbacks/model_checkpoint.py, `ModelCheckpoint._save_model`: asks by itself whether to save, and says nothing of it;
-  a file that has changed tells. `_should_save_model` warns of its caller, and is left alone, as is BackupAndRestore.
+  the latter makes numbers of all figures, so that nothing waits for the accelerator because of us;
+- callbacks/model_checkpoint.py, `ModelCheckpoint._save_model`: decides whether to save, and does not say so, but the
+  file then has changed. `_should_save_model` names its caller in warnings, and is left alone, as is BackupAndRestore.
 
 The rows are those of wandb/integration/keras/callbacks/metrics_logger.py, the aliases those of model_checkpoint.py
 there. Where the script has a WandbModelCheckpoint, its artifacts are its own.
@@ -31,11 +31,11 @@ _TITLE = "what Keras trains"
 _A_CHECKPOINT = "a checkpoint of Keras"
 _SUFFIXES = (".keras", ".weights.h5", ".h5")
 
-# What this process has saved.
+# Paths of the checkpoints that this process has saved.
 _saved: set[str] = set()
-# The file that is saved next, and its state before.
+# The file that may be saved next, and its state before.
 _before: tuple[str, Any] = ("", None)
-# Whether it was said what rows are drawn over.
+# Whether it has been told over which metric the others are drawn.
 _defined = False
 
 
@@ -43,7 +43,7 @@ def apply(module: ModuleType) -> None:
     """Watch what `fit` tells all callbacks, or what a ModelCheckpoint saves.
 
     Raises:
-        AttributeError: it is not as it was: a release of another shape.
+        AttributeError: This release has nothing of the shape that is known.
     """
     if module.__name__ == MODULES[0]:
         wrapping.required(module.CallbackList, "on_train_begin", _on_begin, title=_TITLE)
@@ -122,7 +122,7 @@ def _event(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any
 
 
 def _state(path: str) -> Any:
-    """What is another once the file was written again; None where there is none."""
+    """A value that changes when the file is written again; None where there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -131,7 +131,7 @@ def _state(path: str) -> Any:
 
 
 def _flat(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """As `pythonify_logs` gives them to callbacks: in order, what is nested beside the rest."""
+    """The logs as `pythonify_logs` gives them to callbacks: sorted by name, and nested ones beside the others."""
     flat: dict[str, Any] = {}
     for name, value in sorted(logs.items()):
         flat.update(_flat(value) if isinstance(value, dict) else {name: value})
@@ -139,7 +139,7 @@ def _flat(logs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
-    """Of a variable of any backend."""
+    """The number in a variable of any backend."""
     return float(sys.modules["keras.src.backend"].convert_to_numpy(value))
 
 

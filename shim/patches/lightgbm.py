@@ -1,10 +1,10 @@
-"""LightGBM: what it evaluates in each iteration is a row of the run, as W&B's own callback has it, and the parameters.
+"""LightGBM: what it evaluates in an iteration is a row of the run, like one of W&B's own callback; and the parameters.
 
-`lightgbm.train`, which the scikit-learn API ends in, and `lightgbm.cv` keep what they evaluate in their own variables
-and show it to callbacks alone (engine.py). No callback is added: a number in the order of the script's own would be
-another. What they call last in an iteration is watched, `Booster.eval_valid` and `_agg_cv_result`, and the rest is read
-from their frame; a script that calls `eval_valid` itself is none of them. The rows and the metrics' summaries are those
-of wandb/integration/lightgbm/__init__.py; iterations without an evaluation are no rows here.
+`lightgbm.train`, in which the scikit-learn API ends, and `lightgbm.cv` keep their evaluations in variables of their own
+and show them to callbacks alone (engine.py). No callback is added: it would change the numbers that order the script's
+own callbacks. What these functions call last in an iteration is watched, `Booster.eval_valid` and `_agg_cv_result`, and
+the rest is read from their frames; where a script calls `eval_valid` itself, nothing is told. The rows and the metrics'
+summaries are those of wandb/integration/lightgbm/__init__.py; iterations without an evaluation are no rows here.
 
 Remove when: never.
 """
@@ -23,12 +23,12 @@ MODULE = "lightgbm.engine"
 _MINIMIZE = frozenset(["l1", "l2", "rmse", "mape", "huber", "fair", "poisson", "gamma", "binary_logloss"])
 _MAXIMIZE = frozenset(["map", "auc", "average_precision"])
 _TITLE = "what LightGBM evaluates"
-# From what is called with a result up to who has called the watched function: `quietly`, `watched`.
+# How many frames lie between a function that is told a result and the caller of what is watched: `quietly`, `watched`.
 _CALLER = 3
 
 
 def apply(module: ModuleType) -> None:
-    """Watch what ends an iteration.
+    """Watch the functions that end an iteration.
 
     Raises:
         AttributeError: This release has nothing of the shape that is known.
@@ -67,7 +67,7 @@ def _tell(seen: Any, first: int, results: list[Any]) -> None:
 
 
 def _values(item: Any) -> list[tuple[str, str, float]]:
-    """Of one result: the data's name, the metric's, and the value; of `cv` the mean and the deviation."""
+    """The data's name, the metric's name and the value of one result; for `cv` one each for mean and deviation."""
     data, metric, value = item[:3]
     if len(item) < 5:
         return [(data, metric, value)]

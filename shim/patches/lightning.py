@@ -1,18 +1,18 @@
 """Lightning: configuration, metrics and checkpoints, whatever logger the script has, or none.
 
-Why: only a `WandbLogger` tells W&B, and the script has to make it. What it would be given is taken where all loggers
-are given it; no callback or logger of ours is in the script's lists.
+Why: only a `WandbLogger` tells W&B anything, and the script has to make it. What that logger would be given is taken
+where the Trainer gives it to all loggers; no callback or logger of ours is in the script's lists.
 
 What is relied on (lightning and pytorch_lightning 2.6.6, one code under two names):
 - trainer/connectors/logger_connector/logger_connector.py, `_LoggerConnector.log_metrics`: called every
-  `log_every_n_steps`, also without a logger, with the figures before they are made numbers, and its choice of the step;
+  `log_every_n_steps`, also without a logger, with figures that are not yet numbers; and how it chooses the step;
 - loggers/wandb.py, `WandbLogger`: its rows and its definitions;
-- trainer/trainer.py, `Trainer._run`: `_log_hyperparams(self)`, a global of that module, once a stage;
-- the same, `_teardown`: `_LoggerConnector.teardown`, which takes all figures from the GPU;
-- trainer/setup.py: with `fast_dev_run` nothing is logged; tuner/*.py: nothing of what is tried out is.
+- trainer/trainer.py, `Trainer._run`: calls `_log_hyperparams(self)`, a global of that module, once in each stage;
+- trainer/trainer.py, `_teardown`: calls `_LoggerConnector.teardown`, which takes all figures from the GPU;
+- trainer/setup.py: with `fast_dev_run` nothing is logged; tuner/*.py: nothing is logged of what a tuner tries out.
 
-Without a logger nobody else waits for the GPU where figures are logged: they are copied while it works on, and told
-when they have come, at the latest in the teardown.
+In a script without a logger nothing waits for the GPU where figures are logged, and so nothing of ours may. The figures
+are copied while the GPU works on, and told when they have come, at the latest in the teardown.
 
 Remove when: never.
 """
@@ -34,17 +34,17 @@ MODULES = ("lightning.pytorch.trainer.trainer", "pytorch_lightning.trainer.train
 _STEP = "trainer/global_step"
 _TITLE = "what Lightning logs"
 _AND_PARAMETERS = "what Lightning has for hyperparameters"
-# The framework's own name for one that does nothing, and for W&B's.
+# The framework's own names for a logger that does nothing, and for W&B's.
 _DUMMY, _WANDB = "DummyLogger", "WandbLogger"
 
-# Rows whose figures are on their way from the GPU: with the event after which they are there, and their time.
+# Rows whose figures are on their way from the GPU, each with the event after which they are there, and with its time.
 _coming: deque[tuple[dict[str, Any], Any, float]] = deque()
-# Whether it was said what rows are drawn over.
+# Whether it has been told over which metric the others are drawn.
 _defined = False
 
 
 def apply(module: ModuleType) -> bool:
-    """Watch the Trainer and what it is made of; once, and only in a shape that is known."""
+    """Watch the Trainer and its parts; once, and only in a shape that is known."""
     known = lightning_checkpoints.apply(module)
     connector = getattr(module, "_LoggerConnector", object)
     watched = (
@@ -92,7 +92,7 @@ def _tell(row: dict[str, Any], at: float = 0.0) -> None:
 
 
 def _copy(row: dict[str, Any], on_gpu: Mapping[str, Any]) -> None:
-    """Have the figures copied as soon as the GPU has computed them, without a wait; into memory that allows it."""
+    """Have figures copied as soon as the GPU has computed them, without a wait for the copies."""
     cuda = sys.modules["torch"].cuda
     for name, value in on_gpu.items():
         row[name] = value.detach().to("cpu", non_blocking=True) if value.numel() == 1 else None
@@ -103,7 +103,7 @@ def _copy(row: dict[str, Any], on_gpu: Mapping[str, Any]) -> None:
 
 
 def _tell_what_has_come(wait: bool = False) -> None:
-    """In the order in which it was logged."""
+    """Tell the rows that have come, in the order in which they were logged."""
     while _coming:
         row, event, at = _coming[0]
         if event is not None:
@@ -120,13 +120,13 @@ def _on_teardown(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _begins(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """What a TensorBoardLogger is given is told here, its first figure included."""
+    """Say that Lightning's metrics are told here, before a TensorBoardLogger is given the first of them."""
     if _is_logged(wrapping.argument(args, kwargs, 0, "trainer")):
         content.tells("lightning")
 
 
 def _on_parameters(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """As `_log_hyperparams` puts them together, but for the copies that it makes of the values."""
+    """Tell the hyperparameters as `_log_hyperparams` puts them together, but without its copies of the values."""
     trainer = wrapping.argument(args, kwargs, 0, "trainer")
     if not content.wanted(content.CONFIG) or not _is_logged(trainer):
         return
@@ -134,13 +134,13 @@ def _on_parameters(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     for owner in (trainer.lightning_module, trainer.datamodule):
         if getattr(owner, "_log_hyperparams", False):
             found.update(getattr(owner, "_hparams_initial", {}))
-    found.pop("_class_path", None)  # of LightningCLI
+    found.pop("_class_path", None)  # LightningCLI adds it
     if found:
         content.config(found, under="lightning")
 
 
 def _is_logged(trainer: Any) -> bool:
-    """Whether a logger would have it, and none brings it to W&B by itself."""
+    """Whether a logger would log what this Trainer has, and no logger brings it to W&B by itself."""
     if not trainer.is_global_zero or trainer.fast_dev_run or lightning_checkpoints.is_tuning():
         return False
     if not trainer.loggers:

@@ -1,13 +1,13 @@
 """The checkpoints of Lightning's Trainer, of its ModelCheckpoint and of the script's own `trainer.save_checkpoint`.
 
 What is relied on (lightning 2.6.6):
-- trainer/trainer.py, `Trainer.save_checkpoint`: all saves pass here, on all ranks, and it returns after a barrier. Only
-  `AsyncCheckpointIO` (plugins/io/async_plugin.py) writes later, in an executor with one thread: what is submitted to
-  that next comes after the save;
-- callbacks/model_checkpoint.py: a path is the callback's best, last or one of its best before it is saved there;
-  `_remove_checkpoint` deletes; `save_last="link"` makes a link, by `_link_checkpoint` (from 2.2 on);
-- trainer/connectors/checkpoint_connector.py, `resume_end`: called in each stage, once what was to be loaded is;
-- tuner/*.py: a state is saved under a hidden name, and deleted at the end.
+- trainer/trainer.py, `Trainer.save_checkpoint`: all ranks call it for every save, and it returns after a barrier. Only
+  `AsyncCheckpointIO` (plugins/io/async_plugin.py) writes later, in an executor with one thread: whatever is submitted
+  to that executor next runs after the save;
+- callbacks/model_checkpoint.py: the callback notes a path as its best, its last or one of its best before it saves
+  there; `_remove_checkpoint` deletes; `save_last="link"` makes a link, by `_link_checkpoint` (from 2.2 on);
+- trainer/connectors/checkpoint_connector.py, `resume_end`: called in each stage, after everything is loaded;
+- tuner/*.py: a tuner saves a state under a hidden name, and deletes it at the end.
 
 Where the script's own WandbLogger makes artifacts of a ModelCheckpoint's files (`log_model`), there are none of ours.
 """
@@ -30,14 +30,14 @@ _TITLE = "a checkpoint of Lightning"
 _SUFFIX = ".ckpt"
 _IN_NAME = re.compile(r"(?:^|[^a-z])step=?(\d+)")
 _TUNER = (".lr_find_", ".scale_batch_size_")
-# What this process has saved.
+# Paths of the checkpoints that this process has saved.
 _saved: set[str] = set()
-# The state that a tuner has saved before it tries something out.
+# The path of the state that a tuner has saved before it tries something out.
 _tuning = ""
 
 
 def apply(module: ModuleType) -> bool:
-    """Watch the saves, and what is loaded; in a shape that is known."""
+    """Watch saves and loads, in a shape that is known."""
     callback = getattr(sys.modules.get(_callbacks_of(module)), "ModelCheckpoint", object)
     watched = (
         wrapping.after(getattr(module, "Trainer", object), "save_checkpoint", _on_save, title=_TITLE),
@@ -51,7 +51,7 @@ def apply(module: ModuleType) -> bool:
 
 
 def is_tuning() -> bool:
-    """Whether a learning rate or a batch size is being tried out."""
+    """Whether a tuner is trying out a learning rate or a batch size."""
     global _tuning
     if _tuning and not os.path.exists(_tuning):
         _tuning = ""
@@ -73,7 +73,7 @@ def _on_save(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None
 
 
 def _tell(trainer: Any, path: str, aliases: tuple[str, ...]) -> None:
-    """Now, or once all of it is written."""
+    """Tell a checkpoint, now or once all of it is written."""
     figures = {**trainer._logger_connector._callback_metrics, "epoch": trainer.current_epoch}
     step, collection = int(trainer.global_step), _collection(path, trainer)
     _saved.add(path)
@@ -96,7 +96,7 @@ def _once_written(io: Any, path: str, tell: Any) -> None:
 
 
 def _on_link(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """`last.ckpt` refers to a checkpoint that is logged: the same content, which gets one more alias."""
+    """Tell the link `last.ckpt` to a checkpoint that is logged: the same content gets more aliases."""
     trainer, path = args[0], local(wrapping.argument(args, kwargs, 2, "linkpath"))
     target = local(wrapping.argument(args, kwargs, 1, "filepath"))
     if path and target in _saved and trainer.is_global_zero and checkpoints.has_run():
@@ -111,7 +111,7 @@ def _before_removal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """A stage begins: its directories are in use, and what was to be loaded is."""
+    """Watch the directories of a stage that begins, and tell what it has loaded."""
     trainer = args[0].trainer
     if not trainer.is_global_zero or not checkpoints.has_run():
         return
@@ -139,7 +139,11 @@ def _is_of(path: str, callback: Any) -> bool:
 
 
 def _aliases(path: str, managers: list[Any], trainer: Any) -> tuple[str, ...]:
-    """With several callbacks "best" is the first one's, as in `ckpt_path="best"`; the others say what it is best in."""
+    """The aliases of a checkpoint.
+
+    With several callbacks "best" belongs to the first one, as in `ckpt_path="best"`; the alias of another callback
+    names what it monitors.
+    """
     found = [_stem(path), "latest"]
     for callback in managers:
         if local(callback.last_model_path) == path:
@@ -152,12 +156,12 @@ def _aliases(path: str, managers: list[Any], trainer: Any) -> tuple[str, ...]:
 
 
 def _are_logged_by_the_script(trainer: Any) -> bool:
-    """Whether its own WandbLogger makes artifacts of what a ModelCheckpoint saves."""
+    """Whether the script's own WandbLogger makes artifacts of what a ModelCheckpoint saves."""
     return any(getattr(logger, "_log_model", False) for logger in trainer.loggers)
 
 
 def _collection(path: str, trainer: Any) -> str:
-    """Where a WandbLogger has a directory for each of its runs, that is no name."""
+    """The collection of a checkpoint; the directory that a WandbLogger makes for each of its runs gives no name."""
     versions = {str(logger.version) for logger in trainer.loggers if type(logger).__name__ == "WandbLogger"}
     return collection_of(path, versions)
 

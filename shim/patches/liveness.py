@@ -1,4 +1,4 @@
-"""What a patch tells of itself, so that a dead one is noticed (companion/liveness.py)."""
+"""What a patch tells of itself, so that one whose function is no longer called is noticed (companion/liveness.py)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Liveness:
 
     Args:
         library: Name of its distribution.
-        package: Name of its package, which may know its version where it was not installed.
-        function: What is wrapped.
-        layout: How its directories tell the newest checkpoint, see layouts.py.
+        package: Name of its package, which may know the version of a library that is not installed.
+        function: The name of the wrapped function.
+        layout: The layout of its directories of checkpoints; see layouts.py.
     """
 
     def __init__(self, library: str, package: str, function: str, layout: str) -> None:
@@ -31,11 +31,11 @@ class Liveness:
         self._wrapped: tuple[Any, str, Any] | None = None
 
     def stands(self, owner: Any, name: str) -> None:
-        """What is wrapped stands in `owner` under this name: whether it still does is looked at before the run ends."""
+        """Note where our wrapper stands: before the run ends it is looked at whether it still does."""
         self._wrapped = owner, name, vars(owner)[name]
 
     def watch(self, directory: str) -> None:
-        """Checkpoints will be saved in `directory`."""
+        """Watch a directory in which checkpoints will be saved."""
         beside.follow_artifacts()
         if self._wrapped is not None:
             owner, name, ours = self._wrapped
@@ -46,13 +46,13 @@ class Liveness:
         self._tell("watch", directory=directory, before=NEWEST[self._layout](directory))
 
     def called(self) -> None:
-        """The wrapped function is at work."""
+        """Note that the library has called the wrapped function."""
         if not self._over:
             self._over = True
             self._tell("called")
 
     def unknown(self, problem: str) -> None:
-        """Warn that the library is not as it was; once, in the process of a job that has its run or may have it."""
+        """Warn, once, that the library has another shape; only in a process that has the job's run, or may have it."""
         if self._over:
             return
         self._over = True
@@ -62,10 +62,10 @@ class Liveness:
                 f"{self._name_and_version()}: {problem}; its checkpoints may be missing in W&B; log them in the script "
                 "or ask for a wandb-shim that knows this version"
             )
-            self._tell("called")  # as good as that: it has been said
+            self._tell("called")  # the warning is said, and the companion is not to say another
 
     def _look_again(self) -> None:
-        """Say who has taken the place of the wrapped function, if anybody has."""
+        """Tell which function has taken the place of our wrapper, if any has."""
         if self._wrapped is None or self._over:
             return
         owner, name, ours = self._wrapped

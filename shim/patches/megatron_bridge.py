@@ -1,7 +1,7 @@
 """Megatron-Bridge: its checkpoints become artifacts, and its own W&B logging is switched on.
 
-Why: see megatron_checkpoints.py for the hooks, whose signature has been the same from 0.1 to main. A recipe that leaves
-`logger.wandb_project` empty gets the job's: metrics and configuration reach the run.
+Why: see megatron_checkpoints.py; the signatures of the hooks have been the same from 0.1 to main. A recipe that leaves
+`logger.wandb_project` empty gets the job's project, so that metrics and configuration reach the run.
 
 Remove when: Megatron-Bridge logs its checkpoints in the background and takes WANDB_PROJECT.
 """
@@ -51,9 +51,9 @@ def apply(module: ModuleType) -> bool:
 
 
 def _switch_on(module: ModuleType) -> bool:
-    """`GlobalState` opens W&B where a project is configured, and logs metrics where TensorBoard has a directory.
+    """Give `GlobalState` the job's project, and a TensorBoard writer that writes nothing where the recipe wants none.
 
-    Give it the job's project; and for TensorBoard, where the recipe wants none, a writer that writes nothing.
+    `GlobalState` opens W&B only where a project is configured, and logs metrics only where TensorBoard has a directory.
     """
     state: Any = getattr(module, "GlobalState", object)
     wandb_logger, tensorboard_logger = (vars(state).get(name) for name in ("wandb_logger", "tensorboard_logger"))

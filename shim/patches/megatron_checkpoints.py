@@ -1,10 +1,10 @@
 """The hooks that Megatron-Bridge and Megatron-LM call after each save and load, without the wait.
 
-Why: both walk the checkpoint's files and talk to the server inside a window in which all ranks wait at a barrier
+Why: the hooks of both walk the checkpoint's files and talk to the server while all ranks wait at a barrier
 (megatron/bridge/training/checkpointing.py, 0.3.1, lines 809-852; megatron/training/checkpointing.py, core_v0.19.0,
-`wandb_finalize_fn`); in asynchronous saves of Megatron-Bridge up to v0.6 the `iteration` is that of a later step
-(https://github.com/NVIDIA-NeMo/Megatron-Bridge/pull/5738), and its `pretrain()` of 0.3 saves the last step twice. Here
-the step comes from the path, the work is done in the background, and the same checkpoint is logged once.
+`wandb_finalize_fn`). In asynchronous saves of Megatron-Bridge up to v0.6 the `iteration` is that of a later step
+(https://github.com/NVIDIA-NeMo/Megatron-Bridge/pull/5738), and `pretrain()` of Megatron-Bridge 0.3 saves the last step
+twice. Here the step comes from the path, the companion does the work, and the same checkpoint is logged once.
 
 Remove when: both log their checkpoints in the background.
 """
@@ -25,17 +25,17 @@ from ..script import checkpoints
 from ..wrapt_source import load_wrapt
 from .liveness import Liveness
 
-# Functions, and the parameters of each that this was written against; another shape is left alone.
+# The hooks, each with the parameters for which this was written; a hook with other parameters is left alone.
 Shapes = Mapping[str, tuple[str, ...]]
 
-# Where Megatron notes entity and project of the last artifact, for the next job that loads from there.
+# The file in which Megatron notes entity and project of the last artifact, for the next job that loads from there.
 TRACKER = "latest_wandb_artifact_path.txt"
 
 _STEP = re.compile(r"iter_(\d+)$")
 
 
 def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
-    """Wrap both hooks of `module`, once; say whether its shape is known."""
+    """Wrap both hooks of `module`, once; whether the shape of the module is known."""
     wrapt = load_wrapt()
     missing = []
     for name, parameters in shapes.items():
@@ -55,7 +55,12 @@ def wrap(module: ModuleType, shapes: Shapes, liveness: Liveness) -> bool:
 
 
 def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
-    """Checkpoints will be saved in `directory`, if any: log what a killed job has left there. Never raises."""
+    """Watch the directory in which checkpoints will be saved, and log what a killed job has left there. Never raises.
+
+    Args:
+        directory: Gives that directory; None where nothing will be saved.
+        liveness: The library's.
+    """
     try:
         if checkpoints.has_run() and (given := directory()):
             liveness.watch(os.path.abspath(given))
@@ -70,7 +75,7 @@ def begin(directory: Callable[[], str | None], liveness: Liveness) -> None:
 class NoWriter:
     """A TensorBoard writer that takes everything and keeps nothing.
 
-    Megatron logs a metric to W&B only where it has one of TensorBoard, too (`if writer and …` in
+    Megatron logs a metric to W&B only where it has a writer for TensorBoard, too (`if writer and …` in
     megatron/bridge/training/utils/train_utils.py, 0.3.1, line 478, and megatron/training/training.py).
     """
 
@@ -89,7 +94,7 @@ def _called(
     parameters: tuple[str, ...],
     liveness: Liveness,
 ) -> Any:
-    """In place of either hook: do what it is for in the background, or let it do so where there is no run of ours."""
+    """In place of either hook: leave its work to the companion; call the hook itself where this process has no run."""
     given = {**dict(zip(parameters, args, strict=False)), **kwargs}
     saved = "save_dir" in parameters
     if saved:
@@ -129,7 +134,7 @@ def _directory_of(path: str) -> str:
 
 
 def _checkpoint(path: str, directory: str, iteration: int) -> Checkpoint:
-    """Named as Megatron names it, so that its own lookups find it."""
+    """The checkpoint at `path`, with the names that Megatron gives an artifact, so that its own lookups find it."""
     found = _STEP.search(path)
     step = int(found[1]) if found else iteration
     return Checkpoint(path, Path(os.path.abspath(directory)).stem, step, "iteration", (Path(path).stem,))

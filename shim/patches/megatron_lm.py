@@ -1,8 +1,8 @@
 """Megatron-LM: its checkpoints become artifacts, and its own W&B logging is switched on.
 
-Why: see megatron_checkpoints.py for the hooks, whose signature has been the same from core_v0.12.0 to main; the writer
-is no argument of theirs, as in Megatron-Bridge, but a global variable. A job without `--wandb-project` gets the one of
-the environment: metrics and arguments reach the run.
+Why: see megatron_checkpoints.py; the signatures of the hooks have been the same from core_v0.12.0 to main. The hooks do
+not get the writer as an argument, as those of Megatron-Bridge do: it is a global variable. A job without
+`--wandb-project` gets the project of the environment, so that metrics and arguments reach the run.
 
 Remove when: Megatron-LM logs its checkpoints in the background and takes WANDB_PROJECT.
 """
@@ -66,7 +66,7 @@ def _give_project(settings: Any) -> None:
             return
         settings.wandb_project = os.environ.get(environment.PROJECT)
         for name, variable in (("wandb_entity", environment.ENTITY), ("wandb_exp_name", environment.NAME)):
-            # None, and not "": a name that is empty is an error to Megatron.
+            # None where there is no value, and not "": to Megatron an empty name is an error.
             setattr(settings, name, getattr(settings, name, None) or os.environ.get(variable))
         if not (getattr(settings, "wandb_save_dir", "") or settings.save):
             settings.wandb_save_dir = os.environ.get(environment.DIR, ".")

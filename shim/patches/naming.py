@@ -1,4 +1,4 @@
-"""What the checkpoints of a job are called where the library has no name for them: the same at each of its starts."""
+"""A name for the checkpoints of a job where the library has none: the same name at each start of the job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Container
 
-# Directories whose names say nothing of what is trained: of versions, trials, dates, runs of MLflow; and by custom.
+# Names of directories that say nothing of what is trained: versions, trials, dates, runs of MLflow; and customary ones.
 _NAMELESS = re.compile(r"(version|trial)?[\d\W_]*(T?[\d\W_]+)?|[0-9a-f]{32}", re.IGNORECASE)
 _BY_CUSTOM = frozenset(
     {
@@ -18,11 +18,11 @@ _BY_CUSTOM = frozenset(
 
 
 def collection_of(path: str, nameless: Container[str] = ()) -> str:
-    """The next directory above with a name of its own, but for the working directory; else the program's name.
+    """The name of the next directory above, short of the working directory, that says something; else the program's.
 
     Args:
-        path: Of a checkpoint, absolute.
-        nameless: Names of directories that are another at each start.
+        path: The absolute path of a checkpoint.
+        nameless: More names that say nothing: those of directories that are made anew at each start.
     """
     here, directory = os.getcwd(), os.path.dirname(path)
     while directory not in (here, os.path.dirname(directory)):
@@ -37,6 +37,6 @@ def collection_of(path: str, nameless: Container[str] = ()) -> str:
 
 
 def local(path: object) -> str:
-    """The absolute path of what is in this machine's file systems; "" for all else."""
+    """The absolute path of a file or directory in this machine's file systems; "" for anything else."""
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
     return os.path.abspath(text) if text and "://" not in text else ""

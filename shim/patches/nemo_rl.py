@@ -1,9 +1,9 @@
 """NeMo-RL: each checkpoint becomes an artifact, once, on every release, and its own W&B logging is switched on.
 
-Why: up to v0.7 the algorithms end a save with `CheckpointManager.finalize_checkpoint`; on main they call
-`begin_finalization`, whose background thread goes through `_rename_checkpoint` and never through the former
-(https://github.com/NVIDIA-NeMo/RL/pull/2828). `_rename_checkpoint` is the one place that all saves pass, where it
-exists; the release's number does not tell (main calls itself 0.6.0).
+Why: up to v0.7 the algorithms end a save with `CheckpointManager.finalize_checkpoint`. On main they call
+`begin_finalization`, whose background thread calls `_rename_checkpoint` and never `finalize_checkpoint`
+(https://github.com/NVIDIA-NeMo/RL/pull/2828). Where there is a `_rename_checkpoint`, all saves call it; the release's
+number does not tell whether there is (main calls itself 0.6.0).
 
 Remove when: NeMo-RL logs its checkpoints to W&B itself.
 """
@@ -33,20 +33,20 @@ from .liveness import Liveness
 MODULE = "nemo_rl.utils.checkpoint"
 LOGGER_MODULE = "nemo_rl.utils.logger"
 
-# Where every save passes, the newest shape first.
+# The last function that every save calls, the newest shape first.
 LAST_STEPS = ("_rename_checkpoint", "finalize_checkpoint")
 
 _STEP = re.compile(r"step_(\d+)")
 
-# Seconds that a script's own end of the run waits for saves that are being finalized, while their files grow, and where
-# they do not; WANDB_FINISH_TIMEOUT lowers both.
+# Where the script itself ends the run, seconds to wait for saves that are being finalized: in all, and while their
+# files do not grow. WANDB_FINISH_TIMEOUT lowers the first.
 SAVE_BOUND = 60.0
 PATIENCE = 5.0
 
 _artifact_name = "rl"
-# Of each manager, the directory of the save that has begun last.
+# For each manager, the directory of the save that has begun last.
 _managers: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-# What stands in the manager's class under LAST_STEPS where nobody but us has changed it.
+# The functions in the manager's class under the names of LAST_STEPS, as they are where nobody but us has changed them.
 _last_steps: list[Any] = []
 
 
@@ -54,7 +54,7 @@ def patch_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> bool:
     """Log NeMo-RL's checkpoints as artifacts; harmless where the shim has already done it.
 
     Args:
-        artifact_name: Collection that the checkpoints become versions of.
+        artifact_name: The collection whose versions the checkpoints become.
 
     Returns:
         Whether NeMo-RL is installed in a shape that is known.
@@ -98,7 +98,7 @@ def _wrap(owner: Any, title: str, wrappers: dict[str, Callable[..., Any]]) -> bo
 
 
 def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A save begins: its directory is in use."""
+    """Watch the directory of a save that begins."""
     result = original(*args, **kwargs)
     try:
         if checkpoints.has_run():
@@ -106,15 +106,15 @@ def _on_begin(original: Callable[..., Any], instance: Any, args: tuple[Any, ...]
             _liveness.watch(os.path.abspath(instance.checkpoint_dir))
             _managers[instance] = os.path.abspath(result)
             if _wait_for_saves not in attach.before_finish:
-                attach.before_finish.insert(0, _wait_for_saves)  # only then is the newest checkpoint there
+                attach.before_finish.insert(0, _wait_for_saves)  # first of all: it brings the newest checkpoint
     except Exception as error:
         log.warn(f"{MODULE}: this save may be missing in W&B, look there: {type(error).__name__}: {error}")
     return result
 
 
 def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    checkpoints.settle()  # up to v0.7 the original deletes older ones, on main its caller does
-    _liveness.called()  # before the checkpoint is there: the process may be ended in between
+    checkpoints.settle()  # older checkpoints are deleted next: up to v0.7 by the original, on main by its caller
+    _liveness.called()  # before the checkpoint is there, since the process may be ended in between
     result = original(*args, **kwargs)
     temporary = Path(args[0] if args else kwargs["checkpoint_path"])
     try:
@@ -127,7 +127,7 @@ def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
 
 
 def _on_load(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Called when an algorithm is set up; with None where there is nothing to resume from."""
+    """Tell what was loaded where an algorithm is set up; the path is None where there is nothing to resume from."""
     result = original(*args, **kwargs)
     given = args[0] if args else kwargs.get("checkpoint_path")
     try:
@@ -144,7 +144,7 @@ def _on_load(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
 
 
 def _checkpoint(path: Path, manager: Any | None) -> Checkpoint:
-    """The one at `path`; with the aliases of a new one where the manager that saved it is given."""
+    """The checkpoint at `path`, with the aliases of a new one where the manager that has saved it is given."""
     found = _STEP.fullmatch(path.name)
     metrics = _metrics(path)
     aliases = [path.name]
@@ -154,10 +154,10 @@ def _checkpoint(path: Path, manager: Any | None) -> Checkpoint:
 
 
 def _is_best(path: Path, metrics: dict[str, Any], manager: Any) -> bool:
-    """Whether no other checkpoint is better.
+    """Whether no other checkpoint is better; of two equal ones the newer is the best.
 
-    As `CheckpointManager.get_best_checkpoint_path` finds it, the newer of two equal ones included. That one warns
-    about checkpoints without the metric, which is a matter between the script and itself.
+    `CheckpointManager.get_best_checkpoint_path` finds the same, but it also warns of checkpoints without the metric,
+    and whether to call it is the script's own decision.
     """
     others = (_metrics(other) for other in path.parent.glob("step_*") if other != path)
     known = [value for value in (infos.get(manager.metric_name) for infos in others) if _is_number(value)]
@@ -172,7 +172,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    """What the algorithm wrote into training_info.json: "val:accuracy" and the like."""
+    """What the algorithm has written into training_info.json: "val:accuracy" and the like."""
     try:
         with open(path / "training_info.json", encoding="utf-8") as file:
             info = json.load(file)
@@ -185,10 +185,11 @@ _liveness = Liveness("nemo-rl", "nemo_rl", f"{MODULE}.CheckpointManager.{' or '.
 
 
 def _wait_for_saves() -> None:
-    """The single-controller actor finishes its logger before its checkpointer, whose last save belongs to that run.
+    """Wait for saves under way before the run is finished.
 
-    The thread is joined, no more: what went wrong in it is for the manager to say to its caller (`shutdown`). Nobody
-    waits in a script that has failed or is over: without the shim the save would end with the process.
+    The single-controller actor finishes its logger before its checkpointer, whose last save belongs to that run. The
+    save's thread is joined and no more: if it has failed, the manager tells its caller (`shutdown`). Nothing is waited
+    for in a script that has failed or is over: without the shim the save would end with the process.
     """
     error = sys.exc_info()[1]
     failed = error is not None and not (isinstance(error, SystemExit) and not error.code)
@@ -202,7 +203,7 @@ def _wait_for_saves() -> None:
 
 
 def _wait_for(thread: threading.Thread, directory: str, end: float) -> None:
-    """Wait as long as the files of a save grow."""
+    """Wait for a save's thread as long as the files of the save grow."""
     size, since = _size_of(directory), time.monotonic()
     while thread.is_alive():
         left = min(end, since + PATIENCE) - time.monotonic()
@@ -218,13 +219,13 @@ def _size_of(directory: str) -> int:
     size = 0
     for place, _, names in os.walk(directory):
         for name in names:
-            with contextlib.suppress(OSError):  # renamed in between
+            with contextlib.suppress(OSError):  # the file has been renamed since
                 size += os.stat(os.path.join(place, name)).st_size
     return size
 
 
 def _switch_on(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`logger.wandb_enabled: false` builds no WandbLogger; the job's own project says otherwise."""
+    """Give the Logger a WandbLogger with the job's project, even where the recipe has `logger.wandb_enabled: false`."""
     settings: Any = args[0] if args else kwargs.get("cfg")
     project = os.environ.get(environment.PROJECT)
     wanted = isinstance(settings, dict) and not settings.get("wandb_enabled")

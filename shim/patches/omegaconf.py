@@ -1,4 +1,4 @@
-"""What `OmegaConf.from_cli` has parsed, as it was written; and a configuration with what it refers to.
+"""What `OmegaConf.from_cli` has parsed, as it was written; and the values of a configuration, references followed.
 
 Remove when: never.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from ..script import content
 from . import parsed, wrapping
 
-# A resolver in use, and those of OmegaConf 2.3 and Hydra 1.3 that give the same whenever they are asked.
+# A reference to a resolver; and the resolvers of OmegaConf 2.3 and Hydra 1.3 that always give the same.
 _RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")
 _PURE = frozenset(("oc.env", "oc.select", "oc.decode", "oc.create", "oc.dict.keys", "oc.dict.values", "hydra"))
 
@@ -29,13 +29,13 @@ def _tell(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def resolved(config: Any, *, without: str = "") -> Any:
-    """A container in plain values, with what its `${…}` refer to.
+    """A container as plain values, with the values to which its `${…}` refer.
 
-    As they stand there are left: `???`, what leads nowhere, and what resolvers of the program's own would give, or the
-    clock: they may draw numbers, count, or remember.
+    Left as they are written are `???`, references that lead nowhere, and references to other resolvers, those of the
+    program among them: such a resolver may draw random numbers, count, remember, or ask the clock.
 
     Args:
-        config: The container, which stays as it is.
+        config: The container, which is not changed.
         without: A name at its top that is left out.
     """
     containers: Any = sys.modules["omegaconf"].OmegaConf
@@ -66,5 +66,5 @@ def _values(containers: Any, config: Any) -> Any:
 def _value(containers: Any, config: Any, name: Any) -> Any:
     try:
         return _values(containers, config[name])
-    except Exception:  # it is missing, or leads nowhere
+    except Exception:  # the value is missing, or its reference leads nowhere
         return str(config._get_node(name)._value())

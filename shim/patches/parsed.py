@@ -1,4 +1,4 @@
-"""What all parsers of the command line have in common: which words are the program's, and how commands are told."""
+"""For the patches of all parsers: which words are those of the program's command line, and how commands are told."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from ..script import content
 
-# What the one line says is lost where a hook fails.
+# What is lost where a hook fails, for the one line that says so.
 TITLE = "what {} has parsed"
 
 
 def is_of_the_command_line(words: Any) -> bool:
-    """Whether a parser that was given these words was given the program's: all of them, or some that are left."""
+    """Whether the words that a parser was given are the program's: all of them, or some that others have left."""
     return words is None or ((bool(words) or len(sys.argv) < 2) and all(word in sys.argv[1:] for word in words))
 
 
@@ -25,14 +25,14 @@ class Commands:
         self._told: dict[str, Any] = {}
 
     def add(self, command: str, values: Mapping[str, Any]) -> None:
-        """A command was parsed, too: tell all."""
+        """Add a command that was parsed, and tell all commands."""
         self._found.append((command, values))
         before, self._told = self._told, together(self._found)
         content.config(self._told, without=[name for name in before if name not in self._told])
 
 
 def together(commands: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The parameters of several commands; those that two of them share stand below each command's name."""
+    """The parameters of several commands; one that two commands have stands below the name of each command."""
     of: dict[str, set[str]] = {}
     for command, values in commands:
         for name in values:
@@ -47,7 +47,7 @@ def together(commands: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any
 
 
 def bound(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a function is called with, by name, with its defaults; keywords that it takes any of, among them."""
+    """The arguments of a call by name, defaults included; what `**kwargs` takes stands among them."""
     import inspect
 
     signature = inspect.signature(function)

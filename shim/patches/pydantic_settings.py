@@ -1,6 +1,6 @@
-"""What the settings of pydantic-settings are, where the command line is a source of theirs (`cli_parse_args`, CliApp).
+"""The settings of pydantic-settings, where the command line is one of their sources (`cli_parse_args`, CliApp).
 
-`CliSettingsSource` parses the words as it is made, and `BaseSettings.__init__` makes the model of all sources, before
+`CliSettingsSource.__init__` parses the words, and `BaseSettings.__init__` makes the model from all sources, before
 CliApp calls the model's command (pydantic_settings/main.py 2.16).
 
 Remove when: never.
@@ -14,7 +14,7 @@ from typing import Any
 from ..script import content
 from . import parsed, wrapping
 
-# Whether a source has parsed the program's command line, and its model is still to be made.
+# Whether a source has parsed the program's command line, and the model of that source is still to be made.
 _has_parsed = False
 
 

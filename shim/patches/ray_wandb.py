@@ -1,9 +1,9 @@
-"""Ray's own W&B logger and `setup_wandb` log to the job's run, where nobody has asked for that one yet.
+"""Ray's own W&B logger and `setup_wandb` log to the job's run, where nobody has asked for it yet.
 
-Why: both run in a worker and open a run under the id of Ray's trial, beside the empty one of the driver
+Why: both run in a worker and open a run under the id of Ray's trial, beside the empty run of the driver
 (ray/air/integrations/wandb.py, `_WandbLoggingActor.run`, `_setup_wandb`). A worker is a child like any other
-(script/children.py); only the id is Ray's, not the script's. With several trials the first one gets the job's run, and
-the others have one each, as ever.
+(script/children.py), except that Ray and not the script has chosen the id. Of several trials the first gets the job's
+run, and each of the others has a run of its own, as without the shim.
 
 Remove when: Ray takes a run that is open.
 """
@@ -20,12 +20,12 @@ from .. import environment
 from ..script import children
 from ..wrapt_source import load_wrapt
 
-# What Ray says of the run on its own account.
+# The arguments that Ray itself, not the script, gives to the run.
 _OF_RAY = ("id", "resume", "reinit")
 
 
 def apply(module: ModuleType) -> None:
-    """Wrap what asks for a run, in a worker that may get the job's."""
+    """Wrap the functions that ask for a run, in a worker that may get the job's run."""
     if environment.ATTACH in os.environ and children.is_worker_of_ray():
         wrapt = load_wrapt()
         wrapt.wrap_function_wrapper(module, "_WandbLoggingActor.run", _run)
@@ -33,7 +33,7 @@ def apply(module: ModuleType) -> None:
 
 
 def _run(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    # The directory of a trial carries its id; another one is the script's own.
+    # The name of a trial's directory has the trial's id in it; any other id is the script's own.
     of_trial = str(instance.kwargs.get("id")) in os.path.basename(instance._logdir)
     if of_trial and _takes(instance.kwargs):
         for name in _OF_RAY:

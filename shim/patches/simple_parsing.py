@@ -1,6 +1,7 @@
 """What simple-parsing has parsed, as the dataclasses that it makes of argparse's flat names.
 
-`ArgumentParser.parse_known_args` of its own makes them after argparse's (simple_parsing/parsing.py 0.1.9).
+Its own `ArgumentParser.parse_known_args` calls that of argparse and then makes the dataclasses
+(simple_parsing/parsing.py 0.1.9).
 
 Remove when: never.
 """

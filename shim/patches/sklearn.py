@@ -1,10 +1,10 @@
-"""scikit-learn: class and parameters of what the script fits are its configuration, a score that it asks for a metric.
+"""scikit-learn: class and parameters of what the script fits are its configuration, the scores it asks for metrics.
 
-Hundreds of classes have a `fit` of their own. All of scikit-learn's pass `BaseEstimator._validate_params` once at its
-beginning (base.py, `_fit_context`, from 1.3 on), which looks at the parameters and keeps nothing; that one is watched,
-and so are the two `score` that most estimators inherit, and that of a search. What another fit, a search, a
-cross-validation, a pipeline or a worker of joblib fits and scores is none of the script's own: there are frames of
-scikit-learn below the script's. An estimator itself is never changed, wrapped or kept.
+Hundreds of classes have a `fit` of their own. Each `fit` of scikit-learn calls `BaseEstimator._validate_params` once at
+its beginning (base.py, `_fit_context`, from 1.3 on), which looks at the parameters and keeps nothing. This method is
+watched, and so are the two `score` that most estimators inherit, and the `score` of a search. Nothing is told of what
+another fit, a search, a cross-validation, a pipeline or a worker of joblib fits and scores: there, scikit-learn's own
+frames lie between the script's call and what is watched. An estimator itself is never changed, wrapped or kept.
 
 Remove when: never.
 """
@@ -24,17 +24,17 @@ from . import wrapping
 
 MODULES = ("sklearn.base", "sklearn.model_selection._search")
 
-# How many classes are told; of each the first fits at once, and later ones no more often than once in so many seconds.
+# The most classes that are told; how many fits of a class are told at once; and the seconds between later ones.
 _CLASSES_MAX = 36
 _AT_ONCE = 100
 _PAUSE = 1.0
-# Functions of scikit-learn between the script's call and what is watched, of the same object or of a pipeline's last
-# step: `fit_transform` is TransformerMixin's, `wrapped` that of set_output, and some have a `fit` that is partial_fit.
-# The `fit` of what fits others has a `wrapper` of its own.
+# Functions of scikit-learn that may lie between the script's call and what is watched, of the same object or of a
+# pipeline's last step: `fit_transform` of TransformerMixin, `wrapped` of set_output, and a `fit` that calls
+# partial_fit. An estimator that fits others shows by one more frame: the `wrapper` around its own `fit`.
 _LEADS_TO_FIT = frozenset(["wrapped", "fit", "fit_transform", "fit_predict"])
 _LEADS_TO_SCORE = frozenset(["score"])
-# From what is called with a result up to who has called the watched function: `quietly`, `watched`; and for a fit,
-# `wrapper` of _fit_context.
+# How many frames lie between a function that is told a result and the caller of what is watched: `quietly`, `watched`;
+# for a fit also `wrapper` of _fit_context.
 _CALLER = 3
 _CALLER_OF_FIT = 4
 _INSTALLED = frozenset(["site-packages", "dist-packages"])
@@ -42,12 +42,12 @@ _FITTED, _SCORE = "what scikit-learn fits", "what scikit-learn scores"
 
 
 class _Class:
-    """What was told of the fits of one class.
+    """What has been told of the fits of one class.
 
     Attributes:
-        fits: How many there were.
-        at: When the last was told.
-        waiting: The last one, where it was not told yet.
+        fits: The number of fits so far.
+        at: The time of the last fit that was told.
+        waiting: The estimator of the last fit, where that has not been told yet.
     """
 
     __slots__ = ("at", "fits", "waiting")
@@ -65,7 +65,7 @@ def apply(module: ModuleType) -> None:
     """Watch the fits and the scores.
 
     Raises:
-        AttributeError: This release has none of the shape that is known.
+        AttributeError: This release has nothing of the shape that is known.
     """
     if module.__name__ != MODULES[0]:
         wrapping.required(module.BaseSearchCV, "score", _scored, title=_SCORE)
@@ -107,7 +107,7 @@ def _tell_last() -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A parameter; of an estimator, an array and the like the name of the class: none is looked into."""
+    """A parameter as a plain value. An estimator, an array and the like give the name of their class, and no more."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
@@ -128,12 +128,12 @@ def _scored(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _asked_by(frame: FrameType | None, leads: frozenset[str], estimator: Any) -> Any:
-    """The object whose method the script has called in its main thread; None where another object has done it.
+    """The object whose method the script has called in its main thread; None where the call is not the script's own.
 
     Args:
-        frame: Of the caller of what was called last.
-        leads: Functions of scikit-learn that only lead there.
-        estimator: Whose method was called last.
+        frame: The frame of the caller of the watched method.
+        leads: Names of scikit-learn's functions that may lie in between.
+        estimator: The object whose method is watched.
     """
     if threading.current_thread() is not threading.main_thread():
         return None
@@ -143,7 +143,7 @@ def _asked_by(frame: FrameType | None, leads: frozenset[str], estimator: Any) ->
         if module.startswith(("sklearn.", "joblib.")):
             if not is_led or frame.f_code.co_name not in leads:
                 return None
-            if frame.f_code.co_name == "score":  # of a pipeline, or of what inherits it
+            if frame.f_code.co_name == "score":  # that of a pipeline, or of a class that inherits `score`
                 estimator = frame.f_locals["self"]
         elif is_led and module != wrapping.__name__:
             is_led = False
@@ -154,7 +154,7 @@ def _asked_by(frame: FrameType | None, leads: frozenset[str], estimator: Any) ->
 
 
 def _is_of_the_script(frame: FrameType, module: str) -> bool:
-    """Whether code is the program's own; a library that happens to fit something is not."""
+    """Whether the code of a frame is the program's own, and not that of a library which fits something."""
     if module == "__main__" or not _INSTALLED.intersection(frame.f_code.co_filename.split("/")):
         return True
     spec = getattr(sys.modules["__main__"], "__spec__", None)  # python -m package.program

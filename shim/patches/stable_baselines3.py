@@ -1,9 +1,9 @@
 """Stable-Baselines3: what an agent's logger dumps is a row of the run, and the agent's parameters the configuration.
 
-`Logger.dump` (common/logger.py) gives all figures to its formats and then forgets them, so they are taken before; those
-that are not for TensorBoard are left out. The rows are those that W&B reads from TensorBoard's files of the same
-program with `sync_tensorboard=True`; the parameters those of wandb/integration/sb3/sb3.py that are values, by
-`BaseAlgorithm._setup_learn`, at each `learn`.
+`Logger.dump` (common/logger.py) gives all figures to its output formats and then forgets them, so they are taken before
+that; figures that are not for TensorBoard are left out. The rows are those that W&B reads from TensorBoard's files of
+the same program with `sync_tensorboard=True`. The parameters are those of wandb/integration/sb3/sb3.py that are plain
+values; `BaseAlgorithm._setup_learn`, which is called at each `learn`, is watched for them.
 
 Remove when: never.
 """
@@ -19,13 +19,13 @@ from . import wrapping
 MODULES = ("stable_baselines3.common.logger", "stable_baselines3.common.base_class")
 
 _TITLE = "what Stable-Baselines3 logs"
-# Attributes of an agent whose text says what they are, and those that are no parameters.
+# Attributes of an agent that are told as text, and attributes that are no parameters.
 _AS_TEXT = frozenset(["device", "policy_class", "observation_space", "action_space", "clip_range", "clip_range_vf"])
 _STATE = frozenset(["num_timesteps", "start_time"])
 
 
 def apply(module: ModuleType) -> None:
-    """Watch the logger, and the begin of a training.
+    """Watch the logger, or the beginning of a training.
 
     Raises:
         AttributeError: This release has nothing of the shape that is known.

@@ -1,10 +1,10 @@
 """The scalars that a script writes for TensorBoard are in the run.
 
 Every writer of torch (torch/utils/tensorboard/writer.py, 2.13, `FileWriter.add_event`) and of tensorboard ends in
-`EventFileWriter.add_event` of tensorboard/summary/writer/event_file_writer.py (2.21), those of tensorboardX in that of
-tensorboardX/event_file_writer.py (2.6). Told are the scalars of each event; the companion makes rows of them, as
-wandb-core does for sync_tensorboard=True (companion/tensorboard.py). No file is read. TensorFlow's own writer is C++,
-and is left to wandb.
+`EventFileWriter.add_event` of tensorboard/summary/writer/event_file_writer.py (2.21), and every writer of tensorboardX
+in that of tensorboardX/event_file_writer.py (2.6). The scalars of each event are told, and the companion makes rows of
+them, as wandb-core does for sync_tensorboard=True (companion/tensorboard.py). No file is read. TensorFlow's own writer
+is C++, and is left to wandb.
 
 A framework whose own patch tells its metrics calls `content.tells`, and nothing is told here from then on.
 
@@ -54,7 +54,7 @@ def _on_event(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _scalar(value: Any) -> "int | float | None":
-    """The number in a value of a summary; None where it is an image, a text, a histogram."""
+    """The number in a value of a summary; None where the value is an image, a text or a histogram."""
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return as_written(value.simple_value)
@@ -71,7 +71,7 @@ def _scalar(value: Any) -> "int | float | None":
 
 def as_written(number: float) -> float:
     """A number of single precision by its shortest digits, as wandb has it: 0.1, not 0.10000000149011612."""
-    if not abs(number) < float("inf"):  # none at all, or infinite
+    if not abs(number) < float("inf"):  # infinite, or not a number
         return number
     single = _single(number)
     for digits in (6, 7, 8):

@@ -1,12 +1,12 @@
-"""torch.distributed.checkpoint: what a script saves by it becomes an artifact, what it loads an input.
+"""torch.distributed.checkpoint: what a script saves by it becomes an artifact, and what it loads an input.
 
-`save` and `async_save` end, in the coordinator alone and when all is written, in `FileSystemWriter.finish`, which names
-the metadata's file (torch/distributed/checkpoint/filesystem.py, torch 2.13, lines 758 to 790; state_dict_saver.py,
-`finish_checkpoint`); with async_save in a thread of torch's own, so that no future has to be watched. Loading goes
-through `FileSystemReader.set_up_storage_reader`, which is told who the coordinator is. Where a framework calls torch
-whose own patch tells of its checkpoints, that one does: decided by the nearest caller outside torch.
+`save` and `async_save` end in `FileSystemWriter.finish`, in the coordinator alone and when everything is written: it
+gives the metadata's file its name (torch/distributed/checkpoint/filesystem.py, torch 2.13, lines 758 to 790;
+state_dict_saver.py, `finish_checkpoint`). With async_save that happens in a thread of torch's own, so no future has to
+be watched. Each load calls `FileSystemReader.set_up_storage_reader`, which is told whether this is the coordinator. A
+framework whose own patch tells its checkpoints is left to that patch; the nearest caller outside torch decides.
 
-Not seen is AsyncCheckpointerType.PROCESS: its process has no way to the run.
+With AsyncCheckpointerType.PROCESS nothing is seen: that process has no way to the run.
 
 Remove when: never.
 """
@@ -25,16 +25,16 @@ from . import wrapping
 from .naming import local
 
 MODULE = "torch.distributed.checkpoint.filesystem"
-# Packages whose checkpoints are told by a patch of their own, …
+# Packages with a patch of their own that tells their checkpoints, …
 FRAMEWORKS = frozenset(
     ["accelerate", "lightning", "lightning_fabric", "megatron", "nemo_rl", "pytorch_lightning", "transformers"]
 )
-# … and those that stand between torch's functions and whoever calls them.
+# … and packages whose frames lie between torch's functions and their caller.
 _BETWEEN = frozenset(["torch", "contextlib", "concurrent", "threading", __name__.partition(".")[0]])
 _SAVED, _LOADED = "a checkpoint of torch.distributed", "a loaded checkpoint of torch.distributed"
 _STEP = re.compile(r"(\d+)(?!.*\d)")
 
-# How often a path without a step in its name was saved.
+# For each path without a step in its name, how often it was saved.
 _saves: dict[str, int] = {}
 
 
@@ -48,7 +48,7 @@ def apply(module: ModuleType) -> None:
 
 
 def _owner(module: ModuleType, kind: str, name: str) -> type:
-    """The class in which a method is written, of a class and those below it (`_FileSystemWriter`)."""
+    """The class that defines a method: the class itself, or one that it inherits from (`_FileSystemWriter`)."""
     classes: tuple[type, ...] = getattr(module, kind).__mro__
     return next((one for one in classes if name in vars(one)), classes[0])
 
@@ -69,11 +69,11 @@ def _on_reader(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 def checkpoint_of(path: str, *, counts: bool = True) -> Checkpoint:
-    """A checkpoint by its directory: `ckpts/step-9` is the version `step-9` of `ckpts`, `step-9/model` that of `model`.
+    """The checkpoint in a directory: `ckpts/step-9` is the version `step-9` of `ckpts`, `step-9/model` that of `model`.
 
     Args:
-        path: Absolute.
-        counts: Whether it is saved, and so the next of its path where no name in that has a step.
+        path: The absolute path of the directory.
+        counts: Whether the checkpoint is saved now; where no name in the path has a step, the number of saves is it.
     """
     above, name = os.path.split(path)
     for held, collection in ((name, os.path.basename(above)), (os.path.basename(above), name)):
@@ -91,7 +91,7 @@ def _is_told_by_a_framework(frame: FrameType | None) -> bool:
 
 
 def caller_of(frame: FrameType | None) -> FrameType | None:
-    """The nearest caller outside torch and us; None in a thread of torch's own."""
+    """The nearest caller outside torch and the shim; None in a thread of torch's own."""
     while frame is not None and package_of(frame) in _BETWEEN:
         frame = frame.f_back
     return frame

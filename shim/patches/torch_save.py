@@ -1,9 +1,10 @@
-"""Files that a program of its own saves by torch.save are artifacts, where WANDB_SHIM_CHECKPOINTS=torch asks for them.
+"""Files that the program's own code saves by torch.save are artifacts, where WANDB_SHIM_CHECKPOINTS=torch asks for it.
 
-Watched is how torch closes a file (torch/serialization.py, torch 2.13: `_open_zipfile_writer_file.__exit__`, and
-`_open_file.__exit__` for torch.load and the old format), not torch.save and torch.load themselves, whose warnings name
-their caller by its distance. What counts is a file by the name of a checkpoint that the program's own code saves, not a
-library, outside caches and temporary directories; a version a minute and file at most.
+torch.save and torch.load themselves are left alone, since their warnings name the caller by its distance. Instead it is
+watched how torch closes a file (torch/serialization.py, torch 2.13: `_open_zipfile_writer_file.__exit__`, and
+`_open_file.__exit__` for torch.load and the old format). A file counts where it has a checkpoint's name, the program's
+own code and not a library saves it, and it lies outside caches and temporary directories. A file gets at most one
+version a minute.
 
 Remove when: never.
 """
@@ -24,13 +25,13 @@ from . import torch_checkpoint, wrapping
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 # Seconds between two versions of one file.
 INTERVAL = 60.0
-# How names of files begin that are a part of a checkpoint, or none.
+# Beginnings of the names of files that are only a part of a checkpoint, or no checkpoint.
 _PARTS = ("optim", "opt_", "sched", "rng", "random_state", "scaler", "training_args", "cache", "dataset")
 _SAVED, _LOADED = "what torch.save has saved", "what torch.load has loaded"
 _STEP = re.compile(r"^(.*?)[-_.=]?(?:step|epoch|iter|ep)?[-_.=]?(\d+)$", re.IGNORECASE)
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
-# By path, when it was last told, and how often.
+# For each path, when it was last told, and how often.
 _told: dict[str, tuple[float, int]] = {}
 
 
@@ -69,7 +70,11 @@ def _saved(name: Any) -> None:
 
 
 def _checkpoint_of(path: str, count: int) -> Checkpoint:
-    """`model_step100.pt` is the version `model_step100` of `model`, `100.pt` of its directory; `last.pt` counts."""
+    """The checkpoint in a file.
+
+    `model_step100.pt` is the version `model_step100` of `model`; `100.pt` is the version `100` of what its directory
+    names; the versions of `last.pt` are counted.
+    """
     stem = os.path.splitext(os.path.basename(path))[0]
     step = _STEP.match(stem)
     if step is None:
@@ -79,7 +84,7 @@ def _checkpoint_of(path: str, count: int) -> Checkpoint:
 
 
 def _is_checkpoint(name: Any) -> bool:
-    """Whether this file is one that counts, saved or loaded just now by the program's own code."""
+    """Whether this file counts as a checkpoint, and the program's own code has saved or loaded it just now."""
     if not isinstance(name, str) or not name.lower().endswith(SUFFIXES) or not checkpoints.has_run():
         return False
     path = os.path.abspath(name)

@@ -1,19 +1,20 @@
-"""Hugging Face's Trainer, and what is built on it (TRL's): configuration, metrics and checkpoints, without a logger.
+"""Hugging Face's Trainer, and those built on it (TRL's): configuration, metrics and checkpoints, without a logger.
 
-Why: its `WandbCallback` is there only where the script has asked for it (`report_to`, "none" by default from 5.0 on),
-and uploads checkpoints, where it does at all, within the training step. What it would have logged is told here, where
-the Trainer tells its callbacks: in the methods of `CallbackHandler`, so that none of ours stands in the script's list.
+Why: the Trainer has a `WandbCallback` only where the script has asked for it (`report_to`, "none" by default from 5.0
+on), and that callback uploads checkpoints, if at all, within the training step. What it would have logged is told here,
+in the methods of `CallbackHandler` by which the Trainer calls its callbacks: no callback of ours is in the script's
+list.
 
 What is relied on (transformers 5.24.0; read in 4.57.6 and 4.40.0, too):
 - transformers/integrations/integration_utils.py, `WandbCallback`: its rows, its summary, its configuration;
-- transformers/trainer.py, `_maybe_log_save_evaluate`: evaluation, then `_save_checkpoint`, then `on_save`. The former
-  writes `trainer_state.json` as the last file of the checkpoint, by `TrainerState.save_to_json`, and deletes older
-  checkpoints right after that (`rotate_checkpoints`); which one is the best is known by then. `save_total_limit=1`
-  deletes once more at the end, after the log that has `train_runtime` (`_finalize_training`);
-- `_load_optimizer_and_scheduler(checkpoint)`: called where a checkpoint is resumed from, whatever holds the weights;
-- `save_model(output_dir)`: of the script, unless `_internal_call`.
+- transformers/trainer.py, `_maybe_log_save_evaluate`: evaluation, then `_save_checkpoint`, then `on_save`.
+  `_save_checkpoint` writes `trainer_state.json` as the last file of the checkpoint, by `TrainerState.save_to_json`, and
+  deletes older checkpoints right after that (`rotate_checkpoints`); which one is the best is known by then.
+  `save_total_limit=1` deletes once more at the end, after the log that has `train_runtime` (`_finalize_training`);
+- `_load_optimizer_and_scheduler(checkpoint)`: called where a training is resumed, whatever holds the weights;
+- `save_model(output_dir)`: called by the script, unless `_internal_call` is set.
 
-The journal stands in the output directory under a name that `push_to_hub` leaves out ("_*").
+The journal lies in the output directory under a name that `push_to_hub` leaves out ("_*").
 
 Where the script's own WandbCallback makes artifacts (WANDB_LOG_MODEL), there are none of ours for the same files.
 
@@ -37,21 +38,21 @@ from .liveness import Liveness
 
 MODULE = "transformers.trainer_callback"
 
-# What WandbCallback puts into the summary, and into no row.
+# Names that WandbCallback puts into the summary, and into no row.
 _SINGLE_VALUES = frozenset(
     ["train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "total_flos"]
 )
 _STEP = "train/global_step"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-# How many of the last logs are looked through for the metrics of a checkpoint.
+# The number of last logs in which the metrics of a checkpoint are looked for.
 _LOGS_OF_A_CHECKPOINT = 16
 
-# Handlers whose Trainer's configuration has been told.
+# The callback handlers of the Trainers whose configuration has been told.
 _told: weakref.WeakSet[Any] = weakref.WeakSet()
-# Where the state of the Trainer was written last, and how many checkpoints the Trainer keeps.
+# The directory into which the Trainer's state was written last, and how many checkpoints the Trainer keeps.
 _written_in = ""
 _kept: int | None = None
-# What is being logged, before any callback has seen it.
+# What is being logged, as it was before any callback has seen it.
 _logs: dict[str, Any] = {}
 
 
@@ -83,7 +84,7 @@ def _on_train_begin(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _before_log(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Callbacks that print take names out (`PrinterCallback.on_log`); WandbCallback stands before them."""
+    """Keep what is logged, as WandbCallback sees it: a later callback takes names out (`PrinterCallback.on_log`)."""
     global _logs
     _logs = dict(wrapping.argument(args, kwargs, 4, "logs"))
 
@@ -99,7 +100,7 @@ def _on_log(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if single:
         content.summary(single)
         if arguments.save_total_limit == 1:
-            checkpoints.settle()  # what is not the best is deleted next
+            checkpoints.settle()  # the checkpoints that are not the best are deleted next
     content.metrics({**_as_logged(logs), _STEP: state.global_step})
 
 
@@ -112,7 +113,7 @@ def _on_predict(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> N
 
 
 def _on_state_written(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """The checkpoint is complete, and older ones may be deleted next."""
+    """The checkpoint is complete now, and older ones may be deleted next."""
     global _written_in
     _written_in = os.path.dirname(os.path.abspath(wrapping.argument(args, kwargs, 1, "json_path")))
     if _kept:
@@ -144,8 +145,8 @@ def _on_save_model(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     internal = wrapping.argument(args, kwargs, 2, "_internal_call")
     if internal or not state.is_world_process_zero or not checkpoints.has_run():
         return
-    # A model that is saved within the training is a matter of a callback's; an untrained Trainer is also what
-    # WandbCallback makes to save the model for itself.
+    # A model that is saved within the training is saved by a callback; and WandbCallback makes a Trainer that has
+    # trained nothing, to save the model for itself.
     if (
         getattr(trainer, "is_in_train", False)
         or not state.global_step
@@ -175,12 +176,12 @@ def _on_resume(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
 
 
 def _event(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """The handler, the TrainingArguments and the TrainerState that an event is called with."""
+    """The handler, the TrainingArguments and the TrainerState of a call to an event's method."""
     return args[0], wrapping.argument(args, kwargs, 1, "args"), wrapping.argument(args, kwargs, 2, "state")
 
 
 def _set_up(handler: Any, arguments: Any) -> None:
-    """What WandbCallback.setup says of a Trainer before its first row."""
+    """Tell what WandbCallback.setup would tell of a Trainer before its first row."""
     _told.add(handler)
     content.tells("transformers")
     if content.wanted(content.CONFIG):
@@ -195,7 +196,8 @@ def _configuration(model: Any, arguments: Any) -> dict[str, Any]:
         found["peft_config"] = model.peft_config
     if getattr(model, "config", None) is not None:
         found.update(model.config if isinstance(model.config, dict) else model.config.to_dict())
-    # `to_dict` makes text of data types within the dicts that it finds (`_dict_dtype_to_str`): those are the script's.
+    # `to_dict` changes the dicts that it finds, in which it makes text of data types (`_dict_dtype_to_str`): they are
+    # the script's own, so it gets copies.
     copied = copy.copy(arguments)
     vars(copied).update({name: _copied(value) for name, value in vars(arguments).items() if type(value) is dict})
     found.update(copied.to_dict())
@@ -209,7 +211,7 @@ def _copied(value: Any) -> Any:
 
 
 def _as_logged(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """By the names that `rewrite_logs` gives."""
+    """The logs by the names that `rewrite_logs` gives them."""
     named: dict[str, Any] = {}
     for name, value in logs.items():
         if name.startswith("eval_"):
@@ -222,7 +224,7 @@ def _as_logged(logs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(state: Any) -> dict[str, Any]:
-    """The last value of each name that was logged lately."""
+    """The last value of each name in the last logs."""
     found: dict[str, Any] = {}
     for logs in state.log_history[: -_LOGS_OF_A_CHECKPOINT - 1 : -1]:
         found = {**logs, **found}
@@ -233,7 +235,7 @@ def _metrics(state: Any) -> dict[str, Any]:
 def _checkpoint(
     path: str, place: str, step: int, aliases: tuple[str, ...], metrics: Mapping[str, Any], journal_in: str = ""
 ) -> Checkpoint:
-    """One that belongs to a Trainer whose checkpoints lie in `place`."""
+    """The checkpoint at `path`, of a Trainer whose checkpoints lie in `place`."""
     journal = os.path.join(journal_in or place, JOURNAL_NOT_PUSHED)
     return Checkpoint(path, os.path.basename(place), step, "step", aliases, metrics, journal)
 
@@ -248,7 +250,7 @@ def _made_by_wandb_callback(handler: Any) -> str:
     return ""
 
 
-# By module and class, what is watched and who is told.
+# For each module and class, the methods that are watched, each with the function that is called then.
 WATCHED: Mapping[str, Mapping[str, Mapping[str, Callable[[Any, tuple[Any, ...], dict[str, Any]], None]]]] = {
     MODULE: {
         "CallbackHandler": {

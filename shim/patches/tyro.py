@@ -1,7 +1,7 @@
-"""What tyro calls a function or makes a dataclass with.
+"""The arguments with which tyro calls a function or makes a dataclass.
 
-`callable_with_args` puts the call together and `_cli_impl` hands it to `tyro.cli`, which makes it (tyro/_cli.py 1.0):
-both are over before the program's function begins.
+`callable_with_args` puts the call together, and `_cli_impl` hands it to `tyro.cli`, which makes it (tyro/_cli.py 1.0).
+Both have returned before the program's function begins.
 
 Remove when: never.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from ..script import content
 from . import parsed, wrapping
 
-# The field that tyro gives to what is no dataclass: `__tyro_dummy_inner__`, up to 0.9 `__tyro_dummy_field__`.
+# The field in which tyro puts a value that is no dataclass: `__tyro_dummy_inner__`, up to 0.9 `__tyro_dummy_field__`.
 _WRAPPED = "__tyro_dummy_"
 
 # The last call that was put together.
@@ -43,7 +43,7 @@ def _tell(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if isinstance(call, functools.partial):
         values: Any = parsed.bound(call.func, call.args, call.keywords)
     else:
-        values = call()  # it gives what is there already
+        values = call()  # returns a value that has been made already
     if isinstance(values, dict) and len(values) == 1 and next(iter(values)).startswith(_WRAPPED):
         (values,) = values.values()
     content.config(values)

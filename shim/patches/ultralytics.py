@@ -1,9 +1,9 @@
 """Ultralytics: what its trainer has measured in an epoch is a row of the run, and its arguments the configuration.
 
-Its own W&B callbacks are off by its settings. `BaseTrainer.run_callbacks` (engine/trainer.py) is called at each event:
-it is watched, and no callback is added to a trainer's lists. The rows are those of utils/callbacks/wb.py, without its
-pictures and curves, and without the count of operations, for which it runs the model. A training on several GPUs is
-that of child processes, in which there is nothing to be told.
+By default its settings switch its own W&B callbacks off. `BaseTrainer.run_callbacks` (engine/trainer.py), which is
+called at each event, is watched, and no callback is added to a trainer's lists. The rows are those of
+utils/callbacks/wb.py, without the pictures and curves, and without the count of operations, for which that file runs
+the model. On several GPUs child processes train, of which nothing is told.
 
 Remove when: never.
 """
@@ -19,7 +19,7 @@ from . import wrapping
 
 MODULE = "ultralytics.engine.trainer"
 
-# By trainer, the epoch that it has trained last; after all of them it validates the best one once more.
+# For each trainer, the epoch that it has trained last; after the last epoch it validates the best model once more.
 _trained: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 

@@ -6,8 +6,8 @@ that after `random.seed(n)` two jobs make the same IDs, and the script's own ran
 (https://github.com/wandb/wandb/pull/11039). In 0.24.0 to 0.25.1 it draws from a private generator that forked
 children inherit, so that siblings make the same IDs (https://github.com/wandb/wandb/pull/11491).
 
-Remedy: give the module an operating-system RNG under the name it draws from. Every function that was imported from
-the module follows, which a replaced `generate_fast_id` would not achieve.
+Remedy: under the name that the module draws from, give it the operating system's generator. So all uses of
+`generate_fast_id` change, also where somebody has imported the function; a replaced function would not achieve that.
 
 Remove when: wandb before 0.26.0 is no longer supported.
 """
@@ -24,10 +24,10 @@ MODULE = "wandb.sdk.lib.runid"
 def patch_wandb_runid_for_seeded_random() -> bool:
     """Make artifact IDs independent of `random.seed` and of forks, whatever the wandb release.
 
-    Harmless where the shim has already done it and where the release has no such defect.
+    Harmless where the shim has already done it, and where the release has no such defect.
 
     Returns:
-        Whether the loaded wandb has the defect, which is mended then; also False when wandb is not installed.
+        Whether the installed wandb has the defect, which is now mended; False where wandb is not installed, too.
     """
     import importlib
 
@@ -39,7 +39,7 @@ def patch_wandb_runid_for_seeded_random() -> bool:
 
 
 def apply(module: ModuleType) -> bool:
-    """Swap the generator in `wandb.sdk.lib.runid` where it is one that repeats; say whether it was, or was before."""
+    """Replace the generator in `wandb.sdk.lib.runid` where it repeats; whether it is replaced, now or before."""
     generate = getattr(module, "generate_fast_id", None)
     if generate is None:  # up to 0.23.0 all IDs come from `secrets`
         return False
@@ -57,5 +57,5 @@ def apply(module: ModuleType) -> bool:
 
 
 def _reseeded_after_fork(module: ModuleType) -> bool:
-    """From 0.26.0 the module reseeds its generator in forked children, and imports `os` to say so."""
+    """Whether the module reseeds its generator in forked children, as from 0.26.0 on; it imports `os` for that."""
     return getattr(module, "os", None) is sys.modules["os"]

@@ -1,7 +1,7 @@
-"""Watch what a function of another library is given and gives back, in plain Python.
+"""Watch what a function of another library is given and what it returns, in plain Python.
 
-The wrappers of wrapt are for what the patches of checkpoints replace. Here nothing is replaced: the original is called
-first, with what it was given, what it raises is the script's, and what fails in us is one line.
+The patches of checkpoints replace functions, and need the wrappers of wrapt. Here a function stays what it is: it is
+called with what it was given, and what it raises goes to the script. A failure of ours is one line.
 """
 
 from __future__ import annotations
@@ -62,23 +62,23 @@ def after(
 
 
 def nothing(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """What is left to be done where all is done before a call."""
+    """Do nothing: for a function that is watched only before its call."""
 
 
 def required(
     owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False, first: Forerunner | None = None
 ) -> None:
-    """The same of a function that must be there.
+    """Do what `after` does, for a function that must be there.
 
     Raises:
-        AttributeError: it is not: a release of another shape.
+        AttributeError: The function is not there: the release has another shape.
     """
     if not after(owner, name, then, title=title, outermost=outermost, first=first):
         raise AttributeError(f"there is no {owner.__name__}.{name}")
 
 
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], at: int, name: str) -> Any:
-    """What a function was given at a place, or by a name; None where it was given neither."""
+    """The argument that a function was given at a place or by a name; None where it was given neither."""
     return args[at] if len(args) > at else kwargs.get(name)
 
 
@@ -88,5 +88,5 @@ def quietly(call: Callable[..., object], *args: Any, title: str) -> None:
         return
     try:
         call(*args)
-    except Exception as error:  # the script's own call must not fail on our account
+    except Exception as error:  # the script's own call must not fail because of us
         content.failed(title, error)

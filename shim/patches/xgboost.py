@@ -1,11 +1,11 @@
-"""XGBoost: what it evaluates in each round is a row of the run, as W&B's own callback has it, and the learner's setup.
+"""XGBoost: what it evaluates in a round is a row of the run, like one of W&B's own callback; and the learner's setup.
 
-`xgboost.train` and the scikit-learn API, and `xgboost.cv`, put all callbacks of a training into one container
-(training.py, `train`), whose `after_iteration` evaluates and keeps the history (callback.py): it is watched, no
-callback is added. Rows, best score and the metrics' summaries are those of wandb/integration/xgboost/xgboost.py. The
-configuration is the learner's `save_config()` there, before the training; here after the first round, when the library
-has set itself up: asked before, it would say its warnings earlier. Rounds without an evaluation are no rows here, and
-there is no plot of the features' importance.
+`xgboost.train`, the scikit-learn API and `xgboost.cv` put all callbacks of a training into one container (training.py,
+`train`), whose `after_iteration` evaluates and keeps the history (callback.py). That method is watched, and no callback
+is added. Rows, best score and the metrics' summaries are those of wandb/integration/xgboost/xgboost.py. There the
+configuration is the learner's `save_config()` before the training. Here it is asked for after the first round, when the
+library has set itself up: before, the question would make the library say its warnings earlier. Rounds without an
+evaluation are no rows here, and there is no plot of the features' importance.
 
 Remove when: never.
 """
@@ -23,7 +23,7 @@ MODULE = "xgboost.callback"
 
 _MINIMIZE = frozenset(["rmse", "rmsle", "mae", "mape", "mphe", "logloss", "error", "error@t", "merror"])
 _MAXIMIZE = frozenset(["auc", "aucpr", "ndcg", "map", "ndcg@n", "map@n"])
-# What the learner says of itself that is no parameter; the first are 624 numbers.
+# Parts of the learner's setup that are no parameters; the first is a list of 624 numbers.
 _STATE = frozenset(["rng_state", "num_trees"])
 
 
@@ -31,7 +31,7 @@ def apply(module: ModuleType) -> None:
     """Watch the container of a training's callbacks.
 
     Raises:
-        AttributeError: This release has none of the shape that is known.
+        AttributeError: This release has nothing of the shape that is known.
     """
     for name, then in (("after_iteration", _after_iteration), ("after_training", _after_training)):
         wrapping.required(module.CallbackContainer, name, then, title="what XGBoost evaluates")
@@ -46,7 +46,7 @@ def _after_iteration(_: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     for data, metrics in container.history.items():
         for metric, log in metrics.items():
             rounds = len(log)
-            # Of `xgboost.cv`: the mean and the deviation, as the columns of its table are called.
+            # `xgboost.cv` gives mean and deviation, which get the names of the columns of its table.
             values = zip(("-mean", "-std"), log[-1], strict=True) if container.is_cv else [("", log[-1])]
             row |= {f"{data}-{metric}{kind}": value for kind, value in values}
     if rounds == 1 or (not row and epoch == 0):

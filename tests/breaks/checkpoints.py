@@ -135,7 +135,7 @@ BREAKS = (
     Break(
         "an end in the middle of a save is no reason to warn",
         "shim/patches/nemo_rl.py",
-        "    _liveness.called()  # before the checkpoint is there: the process may be ended in between\n"
+        "    _liveness.called()  # before the checkpoint is there, since the process may be ended in between\n"
         "    result = original(*args, **kwargs)\n",
         "    result = original(*args, **kwargs)\n    _liveness.called()\n",
         "tests/integration/test_nemo_rl.py::test_an_end_in_the_middle_of_a_save_is_no_reason_to_warn",
