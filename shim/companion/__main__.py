@@ -1,6 +1,7 @@
 """The companion's program: `python … shim/companion/__main__.py PID`, started by script/start.py and by nobody else.
 
-The package comes under the name that it has in the script's process, by path: `shim` is no name of this sys.path.
+The package is loaded by its path, under the name that it has in the script's process: no entry of this process's
+sys.path has a `shim`.
 """
 
 import os
@@ -9,7 +10,7 @@ import types
 
 
 def load() -> "types.ModuleType":
-    """The package, and in it `companion.main`."""
+    """Load the package, and return its module `companion.main`."""
     package = types.ModuleType("_wandb_shim")
     package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     sys.modules["_wandb_shim"] = package

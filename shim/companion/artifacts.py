@@ -1,8 +1,9 @@
 """A checkpoint directory becomes a committed artifact of the run, and the training step never waits for W&B.
 
-Two threads: one looks at the files (a directory that is deleted soon after must have been seen by then), the other
-talks to the server. The end of the run waits for both, bounded. What is saved and what is committed stands in a
-journal beside the checkpoints (journal.py), so that the next start of a killed job logs what the last one could not.
+There are two threads: one looks at the files (it must have seen a directory that is deleted soon after the save), the
+other talks to the server. The end of the run waits for both, within a bound. A journal beside the checkpoints notes
+what is saved and what is committed (journal.py), so that the next start of a killed job logs what the last one could
+not.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from .journal import note, rows, uncommitted
 from .liveness import Liveness
 from .mounts import path_outside
 
-# Seconds that the end of the run waits for artifacts that the server has not taken yet; WANDB_FINISH_TIMEOUT, which
-# bounds what wandb itself waits for, lowers it.
+# Seconds that the end of the run waits for artifacts that the server has not taken yet. WANDB_FINISH_TIMEOUT, which
+# bounds the waits of wandb itself, lowers it.
 DRAIN_BOUND = 120.0
-# Seconds that a save may wait until the files of the ones before it have been looked at: local work, done long ago
-# unless saves follow each other faster than their files can be listed.
+# Seconds that a save may wait until the files of earlier saves have been looked at. That is local work, and done by
+# then, unless saves follow each other faster than their files can be listed.
 LOOK_BOUND = 10.0
 
 
@@ -66,11 +67,11 @@ class Committer:
             threading.Thread(target=_work, args=(queue, first), name="artifacts", daemon=True).start()
 
     def prepare(self) -> None:
-        """Wandb has been imported: files can be looked at, though no run is open yet."""
+        """Look at files from now on: wandb has been imported, though no run is open yet."""
         self._prepared.set()
 
     def begin(self, run: Any) -> None:
-        """The run that they are logged to is open."""
+        """Log to this run, which is open, from now on."""
         self._run = run
         self._prepared.set()
         self._open.set()
@@ -96,14 +97,14 @@ class Committer:
             self._liveness.take(message)
 
     def commit(self, checkpoint: Checkpoint, run: str | None = None, *, hold: bool = False) -> None:
-        """Take a checkpoint on; at once, whatever the server does.
+        """Take on a checkpoint, and return at once, whatever the server does.
 
-        One that is saved again becomes another version where its content is another.
+        A checkpoint that is saved again becomes another version where its content is another.
 
         Args:
             checkpoint: What was saved.
-            run: How a run that the script has opened itself is joined; None for the job's.
-            hold: Whether the script may be about to log it itself, see beside.py.
+            run: The id by which a run that the script has opened itself is joined; None for the job's run.
+            hold: Whether the script may be about to log the checkpoint itself; see beside.py.
         """
         with self._changed:
             number = self._saves[checkpoint.key] = self._saves.get(checkpoint.key, 0) + 1
@@ -116,7 +117,7 @@ class Committer:
         self._to_look_at.put(functools.partial(self._look, checkpoint, ticket, run))
 
     def settle(self, bound: float = LOOK_BOUND) -> bool:
-        """Wait until the files of what was saved have been looked at; whether they have."""
+        """Wait until the files of all saved checkpoints have been looked at; whether they have."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._not_looked_at, bound)
 
@@ -133,21 +134,21 @@ class Committer:
             self.commit(checkpoint, run)
 
     def use(self, name: str, loaded: Checkpoint | None = None, run: str | None = None) -> None:
-        """Mark an artifact as input of the run, in the background; lineage is worth no waiting either.
+        """Mark an artifact as an input of the run, in the background: training waits for lineage as little.
 
         Args:
             name: "entity/project/name:alias"; the run's own entity and project where they are left out.
-            loaded: The checkpoint behind that name, which is logged where W&B does not know it.
+            loaded: The checkpoint of that name, which is logged where W&B does not know the name.
             run: As for `commit`.
         """
         if self._take_on((f"input {name}", 0, 0), f"{name} is not marked as input of the run: W&B has not answered"):
             self._to_tell.put(functools.partial(self._use, name, loaded, run))
 
     def drain(self, alone: Callable[[], bool] = lambda: False) -> None:
-        """Wait until everything is committed, bounded, and name what is not, once.
+        """Wait within a bound until everything is committed, and name what is not, once.
 
         Args:
-            alone: Tells whether the script is gone by now, and nobody waits.
+            alone: Tells whether the script is gone by now, so that nobody waits.
         """
         self._beside.release()
         self._liveness.check()
@@ -169,7 +170,7 @@ class Committer:
         return self._logged
 
     def report(self) -> list[dict[str, Any]]:
-        """What the journals say of each checkpoint that is still there: path, step, state."""
+        """Path, step and state of each checkpoint in the journals that is still there."""
         return [row for directory in self._directories for row in rows(directory)]
 
     def _take_on(self, key: _Ticket, lost: str) -> bool:
@@ -211,7 +212,7 @@ class Committer:
     def _log_artifact(self, checkpoint: Checkpoint, artifact: Any, run: Any) -> None:
         run.log_artifact(artifact, aliases=[clean(alias) for alias in checkpoint.aliases])
         self._logged = True
-        if not run.offline:  # offline, wait() cannot: the log on disk is all there is
+        if not run.offline:  # an offline run can wait for nothing: there is only its file on disk
             artifact.wait()
 
     def _note_place(self, file: str, run_id: str | None) -> None:
@@ -235,7 +236,7 @@ class Committer:
         self._done((f"input {name}", 0, 0), problem)
 
     def _use_or_log(self, name: str, loaded: Checkpoint | None, run: Any) -> None:
-        if run.offline:  # nothing can be looked up: the name is kept where people and programs find it
+        if run.offline:  # nothing can be looked up now: people and programs find the name in the config
             inputs = list(dict.fromkeys([*run.config.get("wandb_shim", {}).get("inputs", ()), name]))
             run.config.update({"wandb_shim": {"inputs": inputs}}, allow_val_change=True)
             return
@@ -249,7 +250,7 @@ class Committer:
             run.use_artifact(artifact, aliases=[clean(alias) for alias in loaded.aliases])
 
     def _run_of(self, run_id: str | None) -> Any:
-        """The job's run, or one of the script's own, which is joined the first time."""
+        """The job's run; or a run of the script's own, which the first call joins."""
         if run_id is None or run_id == getattr(self._run, "_attach_id", None):
             return self._run
         if run_id not in self._joined:
@@ -261,7 +262,7 @@ class Committer:
     def _done(self, key: _Ticket, problem: str = "") -> None:
         with self._changed:
             if problem and key not in self._given_up:
-                log.warn(problem)  # before the end of the run, which waits for this key, may end the process
+                log.warn(problem)  # first: the end of the run waits for this key, and may end the process then
             self._pending.pop(key, None)
             self._changed.notify_all()
 
@@ -275,12 +276,13 @@ def _work(queue: SimpleQueue[Callable[[], None]], first: threading.Event) -> Non
 def make_artifact(checkpoint: Checkpoint, state: Mapping[str, int]) -> Any:
     """The artifact of a checkpoint: a reference to its files, which stay where they are.
 
-    Without checksums the digest of a reference covers its path only, so that a rewritten `last.ckpt` would make no
-    new version: a small file inside says how many files there are, how large, and when the newest was written.
+    Without checksums the digest of a reference covers the path alone, so that a rewritten `last.ckpt` would make no new
+    version. So a small file in the artifact says how many files there are, how large they are, and when the newest was
+    written.
 
     Args:
         checkpoint: What was saved.
-        state: What `contents_of` saw of its files.
+        state: What `contents_of` has seen of its files.
     """
     import wandb
 
@@ -298,7 +300,7 @@ def make_artifact(checkpoint: Checkpoint, state: Mapping[str, int]) -> Any:
     return artifact
 
 
-# What wandb raises where its service is gone: of its own process, of the connection to it.
+# The errors that wandb raises where its service is gone: those for the process, and those for the connection to it.
 _SERVICE_ENDED = (
     "MailboxClosedError",
     "MailboxError",
@@ -317,7 +319,7 @@ def _drain_bound(bound: float) -> float:
 
 
 def _named(error: Exception) -> str:
-    """What went wrong, and what to do, in a person's words."""
+    """An error in words for people, with what to do where that is known."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     if type(error).__name__ in _SERVICE_ENDED:
         return f"wandb's service has ended ({text}); what the run has is on disk, see `wandb sync --include-online`"

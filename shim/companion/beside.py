@@ -1,9 +1,9 @@
-"""Checkpoints that the script logs by itself, or by a patch of its own around ours: there ours steps back.
+"""Checkpoints that the script logs by itself, or by a patch of its own around ours: the shim does not log these.
 
 Why: Nemotron's training scripts wrap the function that we have wrapped and log an artifact of the same files, or the
-script does so right after. Two versions a checkpoint confuse people; where both have one name they take the aliases
-from each other. So a save that somebody stands around is held until that one is done (script/beside.py tells), and a
-script that was seen to log a checkpoint after ours is given time until its next save.
+script logs one right after. Two versions of each checkpoint confuse people; where both have one name, they take the
+aliases from each other. So a save that somebody else has wrapped, too, is held until that wrapper has returned
+(script/beside.py tells). And once a script has logged a checkpoint after ours, each save is held until the next one.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Beside:
         self._script_is_late = False
 
     def begin(self, path: str, *, hold: bool) -> None:
-        """A checkpoint was saved at `path`.
+        """Note that a checkpoint was saved.
 
         Args:
-            path: Its directory.
-            hold: Whether somebody stands around the save, so that "over" will be told.
+            path: The checkpoint's directory.
+            hold: Whether somebody else has wrapped the save, too, so that "over" will be told.
         """
         if self._script_is_late:
             self.release()
@@ -47,7 +47,7 @@ class Beside:
                 self._ours.remove(real)
 
     def once_over(self, path: str, call: Callable[[], None]) -> None:
-        """Call it as soon as the save of `path` is over."""
+        """Call a function as soon as the save of `path` is over."""
         with self._lock:
             if path in self._held:
                 self._held[path].append(call)
@@ -55,7 +55,7 @@ class Beside:
         call()
 
     def release(self, path: str = "") -> None:
-        """The save of `path` is over, or each is."""
+        """Go on with what waits for the end of the save of `path`, or of all saves."""
         with self._lock:
             paths = [path] if path else list(self._held)
             calls = [call for one in paths for call in self._held.pop(one, ())]
@@ -63,10 +63,10 @@ class Beside:
             call()
 
     def script_has_logged(self, directory: str, *, is_model: bool) -> None:
-        """The script has logged an artifact of its own.
+        """Note that the script has logged an artifact of its own.
 
         Args:
-            directory: What its references have in common.
+            directory: The directory that all its references lie in.
             is_model: Whether its type is "model".
         """
         with self._lock:
@@ -76,12 +76,12 @@ class Beside:
                 log.info(f"the script logs {directory} itself: its next checkpoints are left to it")
 
     def steps_back(self, path: str) -> bool:
-        """Whether the script has logged this one itself; if not, it is ours from now on."""
+        """Whether the script has logged the checkpoint at `path` itself; if not, we log it, and that is noted."""
         real = os.path.realpath(path)
         with self._lock:
             for one in self._theirs:
                 if _is_of(*one, real):
-                    self._theirs.remove(one)  # the same step, saved again, is logged again
+                    self._theirs.remove(one)  # where the same step is saved again, somebody logs it again
                     return True
             self._ours.append(real)
             return False
@@ -94,5 +94,5 @@ class Beside:
 
 
 def _is_of(directory: str, is_model: bool, checkpoint: str) -> bool:
-    """Whether an artifact that refers to `directory` is one of this checkpoint."""
+    """Whether an artifact that refers to `directory` is an artifact of this checkpoint."""
     return directory == checkpoint or (is_model and directory.startswith(checkpoint + os.sep))

@@ -1,11 +1,11 @@
-"""A run id that was derived from the job belongs to one process at a time, and to none once that one has ended well.
+"""A run id that is derived from the job belongs to one process at a time, and to none after that has ended well.
 
-A batch script may start one command line several times: side by side (with another GPU each), or one after another
-(with another variable each). Those are runs of their own, where a restart continues what was cut short. Known on one
-node, which is where a batch script's commands run.
+A batch script may start one command line several times: side by side (each with another GPU), or one after another
+(each with another variable). Each of these gets a run of its own; only a restart continues a run that was cut short.
+This is known within one node, on which all commands of a batch script run.
 
-A claim is an abstract socket that the companion listens on: the kernel gives a name to one process, however many ask
-in the same instant, and takes it back when that one is gone.
+A claim is an abstract socket on which the companion listens. However many processes ask for a name in the same instant,
+the kernel gives it to one, and takes it back when that process is gone.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .. import environment
 from ..script import frames
 from ..script.channel import Channel
 
-# Left in the run's directory; what lies there is not uploaded.
+# A file that is left in the run's directory, from which wandb does not upload it.
 ENDED = "wandb-shim-ended"
-# Counted up where the scheduler starts the same again.
+# Variables that a scheduler counts up when it starts the same job again.
 _ATTEMPTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
 # Seconds that a restart waits until the process before it has finished the run that both continue.
 _HAND_OVER_BOUND = 60.0
@@ -36,12 +36,12 @@ def take(run_id: str, environ: Mapping[str, str], directory: str) -> tuple[socke
     """Take an id for this process.
 
     Args:
-        run_id: A derived one.
+        run_id: The derived id.
         environ: The process's environment.
-        directory: Where wandb keeps the directories of runs.
+        directory: The directory in which wandb keeps the directories of runs.
 
     Returns:
-        The socket to listen on, which is the claim; and why the id cannot be had, empty where it is this process's.
+        The claim, which is a socket to listen on; and why the id cannot be had, "" where this process has it.
     """
     place = [environ.get(name, "") for name in (environment.BASE_URL, environment.ENTITY, environment.PROJECT)]
     digest = hashlib.sha256(repr([*place, run_id]).encode()).hexdigest()[:16]
@@ -73,7 +73,7 @@ def _bind(address: str) -> socket.socket | None:
 
 
 def ended_well(directory: str) -> None:
-    """Note in the run's directory that its process has ended with 0: only a restart by the scheduler continues it."""
+    """Note in a run's directory that its process has ended with 0: only a scheduler's restart may continue the run."""
     with contextlib.suppress(OSError), open(os.path.join(directory, ENDED), "w", encoding="utf-8") as file:
         file.write(_attempt(os.environ))
 

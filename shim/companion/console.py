@@ -1,7 +1,7 @@
 """What the script prints, read from the pipe and given to wandb, many lines at a time.
 
-wandb takes the console by replacing `write` of this process's streams, where each write is one message to its
-service. These streams lead nowhere else.
+wandb takes the console by replacing `write` of this process's streams, and makes a message to its service of each
+write. Nothing else comes of what is written to these streams.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from .. import log
 from ..script import frames
 
-# Bytes that one write of ours to a stream has at most.
+# The most bytes of one write of ours to a stream.
 _WRITE_MAX = 60000
 _READ_MAX = 1 << 20
 
@@ -28,18 +28,19 @@ class Console:
 
     Args:
         descriptor: The pipe's reading end.
-        take: Called with each message of the script that is no console.
-        printed: Called with each piece of the console, and the stream that it is of.
+        take: Called with each message of the script that is not console output.
+        printed: Called with each piece of console output and the kind of its stream.
 
     Raises:
-        OSError: there is no /proc here.
+        OSError: There is no /proc here.
     """
 
     def __init__(
         self, descriptor: int, take: Callable[[dict[str, Any]], None], printed: Callable[[int, bytes], None]
     ) -> None:
         self._descriptor = descriptor
-        # A writer of our own: the pipe has no end, and a program that the script's process executes finds it again.
+        # A writing end of our own: so the pipe never ends, and a program that the script's process executes can open
+        # it.
         self._writer = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._take = take
         self._printed = printed
@@ -54,10 +55,10 @@ class Console:
         self._over = False
 
     def hello(self) -> dict[str, Any]:
-        """Read what the script says of itself first."""
+        """Read what the script says of itself, which comes first."""
         data = b""
         while True:
-            kind, low, high = os.read(self._descriptor, 3)  # a frame is written as one, so nothing of it is missing
+            kind, low, high = os.read(self._descriptor, 3)  # one write makes a frame, so all of it is there
             self._frames += 1
             if kind == frames.HELLO_END:
                 said: dict[str, Any] = marshal.loads(data)
@@ -69,22 +70,22 @@ class Console:
         threading.Thread(target=self._run, name="console", daemon=True).start()
 
     def open(self) -> None:
-        """Wandb takes the streams from now on: what was printed until now comes first."""
+        """Give wandb, which takes the streams from now on, all that was printed until now, and then the rest."""
         self._open = True
         self._emit()
 
     def close(self) -> None:
-        """What is printed from now on belongs to no run."""
+        """Give wandb no more: what is printed from now on belongs to no run."""
         self._emit()
         self._over = True
 
     def wait_for(self, count: int, seconds: float, lost: int = 0) -> None:
-        """Wait until this many frames have been read, and give wandb all of them.
+        """Wait until a number of frames have been read, and give wandb all of them.
 
         Args:
-            count: Frames, since the start.
-            seconds: How long at most.
-            lost: Frames that the script had to drop, which the run's console says.
+            count: The number of frames since the start.
+            seconds: The longest wait.
+            lost: The number of frames that the script had to drop; a line in the run's console says so.
         """
         self.wait_for_frames(count, seconds)
         if lost:
@@ -94,12 +95,12 @@ class Console:
         self._emit()
 
     def wait_for_frames(self, count: int, seconds: float) -> None:
-        """Wait until this many frames have been read, and the messages among them taken."""
+        """Wait until a number of frames have been read, and the messages among them taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._frames >= count, seconds)
 
     def take_the_rest(self) -> None:
-        """The script is gone: what it left in the pipe, without its last word on how much that is."""
+        """Read what a script that is gone has left in the pipe; it has not said how much that is."""
         with self._changed:
             self._changed.wait_for(lambda: not select.select([self._descriptor], [], [], 0)[0], 5)
         self._emit()
@@ -124,7 +125,7 @@ class Console:
                 self._emit()
 
     def _hear(self, kind: int, text: bytes) -> None:
-        """A message, or a part of one."""
+        """Take a message, or a part of one."""
         if kind == frames.MESSAGE:
             return self._tell(text)
         label, part = text[: frames.LABEL], text[frames.LABEL :]
@@ -137,7 +138,7 @@ class Console:
     def _tell(self, text: bytes) -> None:
         try:
             self._take(marshal.loads(text))
-        except Exception as error:  # a message that makes no sense costs that message
+        except Exception as error:  # of a message that makes no sense only that message is lost
             log.debug(f"a message of the script was not understood: {type(error).__name__}: {error}")
 
     def _read(self) -> Iterable[tuple[int, bytes]]:
@@ -151,7 +152,7 @@ class Console:
         self._rest = data[at:]
 
     def _emit(self) -> None:
-        """Give wandb what has come, neighbours of one stream together."""
+        """Give wandb what has come; pieces of one stream that follow each other go together."""
         with self._emitting:
             with self._changed:
                 parts, self._parts = self._parts, []

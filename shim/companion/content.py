@@ -1,7 +1,7 @@
 """The configuration and the metrics that the script's libraries tell (script/content.py), logged to the run.
 
-They stop where the script asks for the run: what it logs is its own business then, and the configuration that was
-taken from its parser makes room for its own.
+Both stop where the script asks for the run: from then on the script decides what it logs, and the configuration that
+was taken from its parser gives way to the script's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _set_of(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Last words of names whose values are nobody's business, unless the word before says that they are none …
+# Last words of names whose values are secret, unless the word before is harmless …
 _SECRET = _set_of(
     """key keys apikey token tokens auth authorization bearer cookie
     pwd password passwd passphrase secret secrets"""
@@ -36,12 +36,12 @@ _HARMLESS_BEFORE = _set_of(
     metric sort group partition primary foreign text label column dict state json cache batch data input output
     feature target query rng prng seed"""
 )
-# … or they stand alone …
+# … or the word stands alone …
 _HARMLESS_ALONE = _set_of("keys tokens")
-# … or the word behind says that they name a file.
+# … or a word follows that says that the value names a file.
 _FILES = _set_of("file path dir directory name")
 _WORDS = re.compile(r"[_\-. ]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Passwords in the address of a server, in a query or in a database's words; and keys that show whose they are.
+# Passwords in a server's address, in a query or in a database's connection; and keys whose form shows whose they are.
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]+@")
 _PARAMETER = re.compile(r"(?i)\b((?:\w*[_-])?(?:password|passwd|pwd|secret|token|api_?key|sig|signature)=)[^&;\s]+")
 _KEY = re.compile(
@@ -49,13 +49,13 @@ _KEY = re.compile(
     r"|xox[a-z]-[\w-]{10,}|glpat-[\w-]{20,}|wandb_v\d_\w{20,})"
 )
 MASK = "********"
-# Characters that a secret of the environment has at least: a shorter one may well be a word of something else.
+# The fewest characters of a secret of the environment: a shorter one may well be part of another word.
 _SECRET_MIN = 8
-# Seconds that the end of the run waits until all of it is logged.
+# Seconds that the end of the run waits until everything told is logged.
 _END_BOUND = 30.0
-# Seconds between two looks at what waits for more of its row.
+# Seconds between two looks at rows that wait for more values.
 _LOOK = 1.0
-# Rows that wait for the end of a script which may ask for the run; one that has logged so many elsewhere does not.
+# The most rows that wait for the end of a script which may still ask for the run: with more it hardly will.
 _WAITING_MAX = 10_000
 
 
@@ -65,10 +65,11 @@ class Content:
     def __init__(self) -> None:
         self._run: Any = None
         self._told: deque[dict[str, Any]] = deque()
-        # What waits for the end of the script, which may ask for the run yet.
+        # What waits for the end of the script, which may still ask for the run.
         self._waiting: list[dict[str, Any]] = []
         self._config: dict[str, Any] = {}
-        # Keys of the configuration that were taken from the command line's words: a parser knows better.
+        # Keys of the configuration that were read from the words of the command line: what a parser tells replaces
+        # them.
         self._guessed: set[str] = set()
         self._changed = threading.Condition()
         self._busy = self._over = False
@@ -77,12 +78,12 @@ class Content:
         self.has_rows = False
 
     def begin(self, run: Any) -> None:
-        """The run that it belongs to is open."""
+        """Log to this run, which is open, from now on."""
         self._run = run
         threading.Thread(target=self._work, name="content", daemon=True).start()
 
     def take(self, message: dict[str, Any]) -> None:
-        """Take what a patch in the script's process tells; at once."""
+        """Take what a patch in the script's process tells, and return at once."""
         with self._changed:
             if self._over:
                 return
@@ -96,24 +97,24 @@ class Content:
             self._changed.notify_all()
 
     def take_first(self, message: dict[str, Any]) -> None:
-        """Take what comes before all that was told so far, before `begin`."""
+        """Take, before `begin`, what is to be logged before all that was told so far."""
         with self._changed:
             if not self._over:
                 self._told.appendleft(message)
 
     def stop(self) -> None:
-        """The script asks for the run: nothing more, and what was said of its configuration goes."""
+        """Log nothing more, since the script asks for the run, and remove what was logged of its configuration."""
         with self._changed:
             first, self._over = not self._over, True
             self._waiting.clear()
             self._told.clear()
             self._changed.wait_for(lambda: not self._busy, _END_BOUND)
         if first and self._config and self._run is not None:
-            with contextlib.suppress(Exception):  # in a release that has no way to: it stays
+            with contextlib.suppress(Exception):  # this release has no way to do it: the configuration stays
                 attached.remove_from_config(self._run, list(self._config))
 
     def finish(self) -> None:
-        """The script is over: log what has waited for that, and wait until all is logged, bounded."""
+        """Log what has waited for the end of the script, and wait within a bound until everything is logged."""
         with self._changed:
             if not self._over:
                 self._told += [*self._waiting, {"what": METRICS, "ends": True}]
@@ -150,7 +151,7 @@ class Content:
             self._log_events(message)
 
     def _log_events(self, message: dict[str, Any]) -> None:
-        """What TensorBoard was told: rows that an event, the time or the end of the script completes."""
+        """Log the rows of TensorBoard that an event, the time, or the end of the script has completed."""
         now = time.monotonic()
         if "event" in message:
             rows = self._events.take(message["event"], now)
@@ -166,7 +167,7 @@ class Content:
 
     def _log_throughput(self) -> None:
         figures = self._throughput.figures()
-        with contextlib.suppress(Exception):  # an extra
+        with contextlib.suppress(Exception):  # the figures are an extra
             if figures and self._run.summary.get(throughput.KEY) is None:
                 self._run.summary[throughput.KEY] = figures
 
@@ -178,19 +179,19 @@ class Content:
         values = masked({**kept, **message["values"]})
         if message["cut"]:
             log.warn(f"the configuration of the script is too large: not all of it is in the run's config.{under}")
-        if self._config.get(under, values) != values:  # what stands there stays otherwise: wandb-core joins the two
-            with contextlib.suppress(Exception):  # in a release that has no way to
+        if self._config.get(under, values) != values:  # without this, wandb-core would join old and new values
+            with contextlib.suppress(Exception):  # this release has no way to do it
                 attached.remove_from_config(self._run, [under])
         self._config[under] = values
         self._run.config.update({under: values}, allow_val_change=True)
 
 
 def masked(value: Any, name: str = "", *, environ: Mapping[str, str] = os.environ) -> Any:
-    """A configuration without its secrets: by name, by the look of the value, and those of the environment.
+    """A configuration with its secrets masked: known by their names, by the form of the value, or from the environment.
 
     Args:
-        value: Of mappings, lists, text and numbers.
-        name: Its own name, which may say that it is one.
+        value: A value of mappings, lists, text and numbers.
+        name: The value's own name, which may show that it is secret.
         environ: The environment.
     """
     known = {held for key, held in environ.items() if len(held) >= _SECRET_MIN and is_secret(key)}
@@ -213,7 +214,7 @@ def _masked(value: Any, hides: bool, known: set[str]) -> Any:
 
 
 def is_secret(name: str) -> bool:
-    """Whether what stands under this name is to be masked: `hub_token`, `apiKey`; not `pad_token`, `api_key_file`."""
+    """Whether a value of this name is to be masked: that of `hub_token`, not of `pad_token` and `api_key_file`."""
     words = [word.lower() for word in _WORDS.split(name) if word]
     if not words or words[-1] in _FILES or (len(words) == 1 and words[0] in _HARMLESS_ALONE):
         return False

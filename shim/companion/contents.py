@@ -1,8 +1,8 @@
-"""What the files of a checkpoint are like, and whether one that was saved again is the same.
+"""What the files of a checkpoint are like, and whether a checkpoint that was saved again is the same.
 
-Why: Megatron-Bridge 0.3 writes the last checkpoint twice, with the same weights and other times; a loop that goes back
-and saves a step again writes as many bytes of other weights. Only the content tells one from the other, and reading all
-of it would take as long as writing it: a few blocks of the largest files have to do.
+Why: Megatron-Bridge 0.3 writes the last checkpoint twice, with the same weights at other times. A loop that goes back
+and saves a step again writes as many bytes, of other weights. Only the content tells these cases apart. To read all of
+it would take as long as to write it, so a few blocks of the largest files have to do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..checkpoint import JOURNALS
 
-# Files that are looked into, and bytes and number of the blocks that are read of each.
+# How many files are looked into, and the bytes and the number of the blocks that are read of each.
 _FILES, _BLOCK, _BLOCKS = 8, 4096, 16
 
 
@@ -25,8 +25,8 @@ class Contents:
     """The files of a checkpoint.
 
     Attributes:
-        state: How many "files" there are, of how many "bytes", and "modified_ns", when the newest was written.
-        sample: A digest of some blocks.
+        state: "files", their number; "bytes", their size in all; "modified_ns", when the newest was written.
+        sample: A digest of some blocks of the files.
     """
 
     state: Mapping[str, int]
@@ -47,7 +47,7 @@ def contents_of(path: str) -> Contents:
         entries += [os.path.join(directory, name) for name in names if name not in JOURNALS]
     found: dict[str, os.stat_result] = {}
     for entry in entries:
-        with contextlib.suppress(OSError):  # gone since they were listed
+        with contextlib.suppress(OSError):  # the file is gone since it was listed
             found[entry] = os.stat(entry)
     state = {
         "files": len(entries) - os.path.isdir(path),
@@ -58,7 +58,7 @@ def contents_of(path: str) -> Contents:
 
 
 def _sample(sizes: Mapping[str, int]) -> str:
-    """Of the largest files; hidden ones are indexes, with times in them."""
+    """A digest of some blocks of the largest files; hidden files are left out: they are indexes with times in them."""
     digest = hashlib.sha256()
     visible = [entry for entry in sizes if not os.path.basename(entry).startswith(".")]
     for entry in sorted(visible, key=lambda one: (-sizes[one], one))[:_FILES]:

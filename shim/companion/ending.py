@@ -1,4 +1,4 @@
-"""The end of the run: the exit code to W&B, within bounds, whatever its server does."""
+"""The end of the run: W&B gets the exit code, within bounds, whatever its server does."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from typing import Any
 from .. import environment, log
 from . import services, temporary
 
-# Seconds that the end may wait for a server that takes nothing, where WANDB_FINISH_TIMEOUT does not say; wandb
-# alone waits for ever. Bytes that count as taking: more than heartbeats and retries come to in that time.
+# Seconds that the end may wait for a server that takes nothing, where WANDB_FINISH_TIMEOUT says nothing else; without
+# the shim wandb waits for ever.
 FINISH_BOUND = 600.0
+# Bytes that count as progress: heartbeats and retries come to less in that time.
 PROGRESS = 1 << 20
-# Seconds between two looks at that.
+# Seconds between two looks at the progress.
 _LOOK = 0.5
-# The same where the script is gone without a word, once for its artifacts and once for the rest: together about a
-# scheduler's grace (Slurm, torchrun, Kubernetes: 30), after which all of a job is killed.
+# Seconds to wait where the script has gone without a word, once for its artifacts and once for the rest: together about
+# the grace of a scheduler (Slurm, torchrun, Kubernetes: 30), after which the whole job is killed.
 ALONE_BOUND = 15.0
-# Seconds after the end of its script that a companion has at most, whatever it does.
+# The most seconds that a companion lives after the end of its script, whatever it does.
 LAST_BOUND = 900.0
 
 
 def finish_timeout() -> float:
-    """WANDB_FINISH_TIMEOUT of this job, see environment.finish_timeout."""
+    """WANDB_FINISH_TIMEOUT of this job; see environment.finish_timeout."""
     return environment.finish_timeout(os.environ)
 
 
 class Watchdog:
-    """Ends wandb's service where it takes no data any more: only so does the end of the run come to its end.
+    """Ends wandb's service where the server takes no data any more: otherwise the end of the run would never be over.
 
     Args:
-        directory: Of the run, for the line that says so.
-        alone: Tells whether the script is gone by now, and nobody waits.
+        directory: The run's directory, for the line that says so.
+        alone: Tells whether the script is gone by now, so that nobody waits.
 
     Attributes:
-        gave_up: Whether it has; then the end fails for a reason that was told.
+        gave_up: Whether the service was ended; the end of the run then fails for a reason that has been told.
     """
 
     def __init__(self, directory: str, alone: Callable[[], bool]) -> None:
@@ -67,18 +68,18 @@ class Watchdog:
                 return
 
     def _bound(self) -> float:
-        if finish_timeout():  # wandb gives up by itself (0.28.2 and newer): only step in when it does not
+        if finish_timeout():  # wandb 0.28.2 and newer give up by themselves: this steps in where they do not
             return finish_timeout() + 5
         return ALONE_BOUND if self._alone() else FINISH_BOUND
 
 
 def sync_hint(directory: str) -> str:
-    """How to upload later what lies in an online run's directory: from 0.28 on wandb passes those over, if not told."""
+    """How to upload an online run's directory later; from 0.28 on wandb passes it over without the option."""
     return f"upload it later with: wandb sync --include-online {directory}"
 
 
 def tear_down(wandb: Any, code: int) -> str:
-    """End wandb's service with all its runs; what it says on its stdout."""
+    """End wandb's service with all its runs; what the service prints on its stdout."""
     with contextlib.suppress(OSError):
         os.ftruncate(1, 0)
         os.lseek(1, 0, os.SEEK_SET)
@@ -93,5 +94,5 @@ def leave() -> None:
     """End this process, and wandb's service with it."""
     services.end()
     temporary.remove()
-    time.sleep(0.02)  # an answer that is on its way
+    time.sleep(0.02)  # for an answer that is on its way
     os._exit(0)

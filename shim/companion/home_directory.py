@@ -1,8 +1,8 @@
 """A place for wandb's settings, logs and caches where the user has no home directory that can be written.
 
-In containers that run as any user id (`docker run --user 4242`, OpenShift) there is none, or one that is read-only.
-Then wandb.init fails (wandb/sdk/wandb_setup.py, 0.31.0, `_load_settings`), or its service logs to stderr; the latter
-also where only HOME is not set (`env -i`). wandb's own variables lead it to where it can write.
+In containers that run as any user id (`docker run --user 4242`, OpenShift) there is no home directory, or a read-only
+one. Then wandb.init fails (wandb/sdk/wandb_setup.py, 0.31.0, `_load_settings`), or wandb's service logs to stderr, as
+it also does where just HOME is not set (`env -i`). wandb's own variables lead it to a place where it can write.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import MutableMapping
 
 from . import temporary
 
-# https://docs.wandb.ai/guides/track/environment-variables, and their defaults below a home directory.
+# wandb's variables (https://docs.wandb.ai/guides/track/environment-variables), with their defaults below a home
+# directory.
 VARIABLES = {
     "WANDB_CONFIG_DIR": ".config/wandb",
     "WANDB_CACHE_DIR": ".cache/wandb",
@@ -42,7 +43,7 @@ def replace_missing(environ: MutableMapping[str, str]) -> None:
 
 
 def _own_directory() -> str:
-    """A directory for temporary files that nobody else has made, nor can write in; kept for the next run.
+    """A directory below that for temporary files which nobody else has made or can write; it is kept for the next run.
 
     Raises:
         OSError: There is no directory for temporary files.

@@ -1,7 +1,8 @@
 """One job, one run, across restarts: a run id from the scheduler's name of the job and the command line.
 
 A requeued Slurm job, a torchrun restart or a recovered SkyPilot task is the same job again, and continues its run
-(resume="allow"). No identity, no derived id: W&B makes one up, as ever. An explicit WANDB_RUN_ID always wins.
+(resume="allow"). Without an identity of the job no id is derived, and W&B makes one up, as without the shim. An
+explicit WANDB_RUN_ID always wins.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-# (scheduler, the variables that name the job, those that name its part); the first whose names are all set counts.
-# Array tasks and steps are jobs of their own. A requeued job keeps its number, and its steps are counted anew:
-# sbatch(1), OUTPUT ENVIRONMENT VARIABLES. torchrun: TORCHELASTIC_RUN_ID is --rdzv-id, or one of the agent's life with
-# --standalone (torch/distributed/run.py).
+# For each scheduler the variables that name the job, and those that name its part; the first row whose names of the job
+# are all set counts. Array tasks and steps are jobs of their own. A requeued job keeps its number, and its steps are
+# counted anew: sbatch(1), OUTPUT ENVIRONMENT VARIABLES. torchrun: TORCHELASTIC_RUN_ID is --rdzv-id, or with
+# --standalone an id for the life of the agent (torch/distributed/run.py).
 JOBS = (
     ("slurm", ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"), ("SLURM_STEP_ID",)),
     ("slurm", ("SLURM_JOB_ID",), ("SLURM_STEP_ID",)),
@@ -23,7 +24,7 @@ JOBS = (
     ("kubernetes", ("KUBERNETES_JOB_UID",), ()),
 )
 
-# What torchrun writes where nobody named the job.
+# The values that torchrun writes where nobody has named the job.
 _NO_NAMES = frozenset({"", "none"})
 
 
@@ -44,7 +45,7 @@ def derived_run_id(environ: Mapping[str, str], command: Sequence[str]) -> str | 
 
 def _value(environ: Mapping[str, str], name: str) -> str:
     value = environ.get(name, "")
-    if name == "RAY_JOB_CONFIG_JSON_ENV_VAR":  # ray/_private/ray_constants.py; the driver of a submitted job has it
+    if name == "RAY_JOB_CONFIG_JSON_ENV_VAR":  # of the driver of a submitted job (ray/_private/ray_constants.py)
         try:
             return str(json.loads(value).get("metadata", {}).get("job_submission_id", ""))
         except (ValueError, AttributeError):

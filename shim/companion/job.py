@@ -22,11 +22,11 @@ from .content import Content
 from .printed import Printed
 from .script_process import ScriptProcess
 
-# Seconds that a question waits for the run to be open: the preflight, wandb's own bound and its grace, twice.
+# Seconds that a question waits until the run is open: for the preflight, and twice for wandb's own bound and its grace.
 _OPEN_BOUND = 120.0
-# Seconds after its opening that a run stays open until wandb has written down its machine (wandb-metadata.json).
+# Seconds that a run stays open, counted from its opening, for wandb to write down the machine (wandb-metadata.json).
 _MACHINE_BOUND = 2.0
-# Seconds that the end waits for the console.
+# Seconds that the end waits for the console's last frames.
 _CONSOLE_BOUND = 30.0
 
 
@@ -35,12 +35,12 @@ class Job:
 
     Args:
         hello: What script/start.py says of the script.
-        console: Of the script.
-        script: Its process.
+        console: The script's console.
+        script: The script's process.
 
     Attributes:
-        ready: Set once the run is open, or is not going to be.
-        done: Set once it is over.
+        ready: Set once the run is open.
+        done: Set once the run is over.
         printed: Searches what the script prints for metrics.
     """
 
@@ -77,15 +77,15 @@ class Job:
         """Open the run, or join that of another node.
 
         Raises:
-            opening.NoRunError: there is none to be had.
-            Exception: as wandb does.
+            opening.NoRunError: No run can be had.
+            Exception: What wandb raises.
         """
         joins = self._hello["joins"]
         wandb = opening.import_wandb(self._hello)
         self._committer.prepare()
         if not self._hello["opens"]:
             self._opened = opening.attach_to_own_run(wandb, self._hello)
-            self._finished = True  # its end is the script's
+            self._finished = True  # the script itself ends that run
             self._content.stop()
             return self._committer.begin(self._opened.run)
         opened = (opening.join_run if joins else opening.open_run)(wandb, self._hello)
@@ -107,7 +107,7 @@ class Job:
                 self._committer.use(name)
 
     def _tell_words(self) -> None:
-        """What the command line says by itself comes before all that a parser says."""
+        """Tell what the words of the command line say, before all that a parser tells."""
         if CONFIG not in environment.Contract(os.environ).skip:
             arguments = self._hello["argv"][1:]
             for under, values in (
@@ -121,7 +121,7 @@ class Job:
     # --- what the script says and asks
 
     def take(self, message: dict[str, Any]) -> None:
-        """Take what the script tells; what it is about may wait for the run."""
+        """Take what the script tells; what is to be logged waits until the run is open."""
         if message["tell"] == "content":
             self._content.take(message)
         else:
@@ -131,11 +131,11 @@ class Job:
         """Answer a question.
 
         Args:
-            message: With the question under "ask".
+            message: The message, which has the question under "ask".
             pid: The process that asks; negative where it is another user's.
 
         Returns:
-            The answer; None where there is none.
+            The answer; None where the question gets none.
         """
         if pid < 0 and -pid != self.script.pid:
             return None
@@ -175,7 +175,7 @@ class Job:
         }
 
     def _facts(self, message: dict[str, Any]) -> dict[str, Any]:
-        """What the script's own wandb.init has to know of the run before it asks for it."""
+        """What the script's own wandb.init has to know of the run before it asks for the run."""
         if self._opened is None or self._finished:
             return {"run": None, "service": self._service}
         opened, run = self._opened, self._opened.run
@@ -202,7 +202,7 @@ class Job:
         """Give the run to the script, or to the first of its children that asks."""
         facts = self._facts(message)
         child = message["pid"] != self.script.pid
-        late = child and self._is_alone()  # the job is over; what outlives it is no part of it
+        late = child and self._is_alone()  # the job is over, and a child that outlives it does not belong to it
         if facts["run"] is None or late or (child and self._asked_by not in (0, message["pid"])):
             return {**facts, "run": None}
         self._asked_by = message["pid"]
@@ -216,11 +216,11 @@ class Job:
         return {**facts, "config": config, "settings": values, "start_time": start}
 
     def _before_finish(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The script, or a child that has the run, is about to finish it: everything else has to be in it by then."""
+        """Bring everything into the run: the script, or a child that has the run, is about to finish it."""
         self._console.wait_for(message.get("frames", 0), _CONSOLE_BOUND)
-        self._console.close()  # wandb's own last words are not in a run; 0.19 even fails at output that comes late
+        self._console.close()  # wandb's own last words belong to no run; 0.19 even fails at output that comes late
         if self._opened is not None:
-            attached.flush(self._opened.run)  # what comes by the script's own way does not overtake it then
+            attached.flush(self._opened.run)  # so that nothing the script sends by its own connection is earlier
         return self._drain(message)
 
     def _settle(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ class Job:
         return {"ok": True}
 
     def _give_way(self, message: dict[str, Any]) -> dict[str, Any]:
-        """End the run for another one that the script wants; an empty one does not stay beside that."""
+        """End the run, since the script wants another one; a run that is empty is removed."""
         with self._finishing:
             if self._opened is not None and not self._finished:
                 self._finished = True
@@ -252,11 +252,11 @@ class Job:
                 is_empty = not (self._committer.has_logged() or self._content.has_rows)
                 if is_empty and not self._asked_by and not opened.run.resumed:
                     _remove(opened)
-                self._asked_by = message["pid"]  # wandb's last words on the run that follows are for the script
+                self._asked_by = message["pid"]  # the script is to get wandb's last words on the run that follows
         return {"service": self._service}
 
     def _teardown(self, message: dict[str, Any]) -> dict[str, Any]:
-        """`wandb.teardown` of the script, which is meant for the service that it shares with its companion."""
+        """Tear wandb's service down, which script and companion share, where the script calls `wandb.teardown`."""
         with self._finishing:
             if self._opened is None or not self._service:
                 return {}
@@ -273,13 +273,13 @@ class Job:
         self._console.wait_for(message["frames"], _CONSOLE_BOUND, message["lost"])
         words = self._finish(message["code"])
         try:
-            threading.Timer(0.1, self.done.set).start()  # when the answer is out
+            threading.Timer(0.1, self.done.set).start()  # after the answer is sent
         except RuntimeError:  # the system gives no thread
             self.done.set()
         return {"stdout": words if self._asked_by == self.script.pid else ""}
 
     def script_is_gone(self) -> None:
-        """It has ended without a word, or after it."""
+        """Finish the run of a script whose process has ended, whether or not it has told its end."""
         code = self.script.exit_code()
         if self.ready.wait(_OPEN_BOUND):
             self._console.take_the_rest()
@@ -287,7 +287,7 @@ class Job:
         self.done.set()
 
     def _finish(self, code: int) -> str:
-        """Finish the run, once; whoever comes second waits for the first."""
+        """Finish the run, once; a second call waits until the first is over."""
         with self._finishing:
             if self._opened is None or self.done.is_set():
                 return ""
@@ -297,7 +297,7 @@ class Job:
             self._committer.drain(self._is_alone)
             if not self._finished:
                 self._wait_for_the_machine(opened.run)
-            if not self._service:  # torn down by the script, or never of this process
+            if not self._service:  # the script has torn it down, or this process never had one
                 return ""
             words = ""
             watchdog = ending.Watchdog(directory, self._is_alone)
@@ -307,7 +307,7 @@ class Job:
                         attached.silence(opened.run)
                         opened.run.finish(exit_code=code)
                     words = ending.tear_down(opened.wandb, code)
-            except Exception as error:  # the process is ending; its exit code must not change
+            except Exception as error:  # the end goes on all the same
                 if not watchdog.gave_up:
                     problem = f"{type(error).__name__}: {error}"
                     log.warn(f"the run was not finished properly ({problem}); {ending.sync_hint(directory)}")
@@ -317,11 +317,11 @@ class Job:
             return words
 
     def _is_alone(self) -> bool:
-        """Whether the script is gone, and nobody waits."""
+        """Whether the script is gone, so that nobody waits."""
         return self.script.wait(0)
 
     def _wait_for_the_machine(self, run: Any) -> None:
-        """A script may be over before wandb has looked at its machine; that is part of the record."""
+        """Wait until wandb has looked at the machine, which belongs to the record; a script may be over before."""
         path = os.path.join(run.dir, "wandb-metadata.json")
         end = self._open_at + _MACHINE_BOUND
         while time.monotonic() < end:
@@ -332,7 +332,7 @@ class Job:
 
 
 def _remove(opened: opening.Opened) -> None:
-    """Take an empty run away, at W&B and on disk."""
+    """Remove an empty run, at W&B and on disk."""
     run = opened.run
     with contextlib.suppress(Exception):
         if not run.offline:

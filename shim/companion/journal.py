@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from .. import log
 from ..checkpoint import JOURNALS, Checkpoint
 
-# No link and no FIFO that somebody else may have put there: the one leads elsewhere, the other waits.
+# Somebody else may have put a link or a FIFO there: a link is not followed, and a FIFO is not waited for.
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# Bytes that are read of a journal, the newest, and of a line; and checkpoints that are remembered, the newest.
+# The most bytes that are read of a journal, from its end, and of a line; and the most checkpoints that are remembered.
 _READ_MAX, _LINE_MAX = 64 << 20, 1 << 20
 _CHECKPOINTS_MAX = 10_000
 
@@ -25,8 +25,8 @@ _Kept = TypeVar("_Kept")
 
 
 def note(checkpoint: Checkpoint, state: str) -> None:
-    """Append "saved" or "committed" to the journal; a directory that cannot be written has none."""
-    # The line before may have been cut short by a kill: begin a new one.
+    """Append "saved" or "committed" to the journal; a directory that cannot be written has no journal."""
+    # A new line first: a kill may have cut the line before short.
     line = "\n" + json.dumps({"state": state, "checkpoint": asdict(checkpoint)}, default=str) + "\n"
     try:
         with open(
@@ -41,7 +41,7 @@ def note(checkpoint: Checkpoint, state: str) -> None:
 
 
 def uncommitted(directory: str) -> list[Checkpoint]:
-    """Checkpoints that the journal of `directory` knows as saved but not as committed, and that are still there."""
+    """Checkpoints that the journal of `directory` has as saved and not as committed, and that are still there."""
     saved: dict[tuple[str, int], Checkpoint] = {}
     for state, checkpoint in _entries(directory):
         if state == "committed":
@@ -52,7 +52,7 @@ def uncommitted(directory: str) -> list[Checkpoint]:
 
 
 def rows(directory: str) -> list[dict[str, Any]]:
-    """The last that the journal says of each checkpoint that is still there: path, step, state."""
+    """Path, step and last state of each checkpoint in the journal that is still there."""
     last: dict[tuple[str, int], tuple[str, Checkpoint]] = {}
     for state, checkpoint in _entries(directory):
         _remember(last, checkpoint.key, (state, checkpoint))
@@ -70,7 +70,7 @@ def _remember(found: dict[tuple[str, int], _Kept], key: tuple[str, int], kept: _
 
 
 def _entries(directory: str) -> Iterator[tuple[str, Checkpoint]]:
-    """What the journals of `directory` say, line by line; a line that makes no sense costs that line only."""
+    """What the journals of `directory` say, line by line; lines that make no sense are passed over."""
     for journal in (os.path.join(directory, name) for name in JOURNALS):
         for line in _newest_lines(journal):
             try:
@@ -80,7 +80,7 @@ def _entries(directory: str) -> Iterator[tuple[str, Checkpoint]]:
                 texts = (checkpoint.collection, checkpoint.step_name, *checkpoint.aliases)
                 if not place or not all(isinstance(text, str) for text in texts):
                     continue
-                # The next start may see the directory at another place: in another container, or moved.
+                # This start may see the directory at another place: in another container, or moved.
                 path = os.path.normpath(os.path.join(directory, place))
                 found = replace(checkpoint, path=path, journal=checkpoint.journal and journal)
                 yield str(row["state"]), replace(found, step=int(checkpoint.step))
@@ -89,7 +89,7 @@ def _entries(directory: str) -> Iterator[tuple[str, Checkpoint]]:
 
 
 def _place(checkpoint: Checkpoint) -> str:
-    """Where it lies, seen from the directory of its journal: in there, or no place of ours, which is empty."""
+    """The path of a checkpoint from the directory of its journal; "" where it leads out of that directory."""
     if checkpoint.journal:
         place = os.path.relpath(checkpoint.path, os.path.dirname(checkpoint.journal))
         return "" if place.split(os.sep)[0] == os.pardir else place
@@ -98,13 +98,13 @@ def _place(checkpoint: Checkpoint) -> str:
 
 
 def _newest_lines(path: str) -> Iterator[bytes]:
-    """The lines of a journal that are worth their memory."""
+    """The last lines of a journal, without those that are too long."""
     try:
         with open(os.open(path, os.O_RDONLY | _FLAGS), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return
-            is_rest = status.st_size > _READ_MAX  # of a line that began before
+            is_rest = status.st_size > _READ_MAX  # whether the next part is the rest of a line that began before
             file.seek(max(status.st_size - _READ_MAX, 0))
             while part := file.readline(_LINE_MAX):
                 is_end = part.endswith(b"\n") or len(part) < _LINE_MAX

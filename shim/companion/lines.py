@@ -1,8 +1,8 @@
-"""Numbers in the lines that training programs print, without being told how those look: WANDB_SHIM_METRICS=auto.
+"""Metrics in the lines that training programs print, where nobody says how the lines look: WANDB_SHIM_METRICS=auto.
 
-Three kinds of lines count: progress bars of tqdm with a postfix (Lightning's, too), those of Keras, and lines that name
-a step, an epoch or an iteration beside `key: value`, `key=value`, or a well-known word with a number behind it. All
-else that a program prints is full of numbers that are no metrics.
+Three kinds of lines count: progress bars of tqdm with a postfix (Lightning's, too), progress bars of Keras, and lines
+that name a step, an epoch or an iteration beside `key: value`, `key=value`, or a well-known word and a number. Other
+lines are full of numbers that are no metrics.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 
 Row = dict[str, float]
 
-# Names of what metrics are drawn over, the finest first.
+# Names over which metrics are drawn, the finest first.
 STEPS = ("global_step", "num_updates", "step", "iteration", "iter", "itr", "it", "batch", "epoch")
-# Last words of a metric's name that stands before its number without a sign between them, as in "loss 2.3".
+# Last words of names of metrics that may stand before a number without a sign in between, as in "loss 2.3".
 _WORDS = frozenset(
     (
         *("loss", "acc", "accuracy", "lr", "time", "mfu", "perplexity", "ppl", "error", "norm", "reward", "return"),
@@ -21,19 +21,19 @@ _WORDS = frozenset(
         *("throughput", "speed", "tok/sec", "tokens/s", "wer", "cer", "mse", "mae", "rmse", "psnr", "ssim", "fid"),
     )
 )
-# What a bar says of itself, and no metric.
+# Names that a progress bar has for itself, which are no metrics.
 _OF_BARS = frozenset({"v_num", "eta", "ETA"})
 
-# Bounds instead of `+` and `*`: a line of digits, or of blanks, takes no longer than any other.
+# With bounds instead of `+` and `*`, so that a line of digits or blanks takes no longer than any other.
 _NUMBER = r"[-+]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|inf)\b"
-# What may stand behind a number: a unit, a total (`10/100`); no date, time, version or path.
+# What may follow a number: a unit or a total (`10/100`), but no date, time, version or path.
 _BEHIND = r"(?P<behind>(?:\s*/\s*\d+)|\s?%|(?:ms|us|s|m|h|it/s|K|M|B|GB|MB)\b)?(?![\w/]|\.\w|:\d|-\w)"
 _WORD = r"[A-Za-z_][\w./@-]*"
 _MORE_WORDS = r"(?: [A-Za-z(][\w./@()-]*){0,5}?"
 _PAIR = re.compile(
     rf"(?<![\w./@:\\-])(?P<key>{_WORD})(?P<sign>\s*[:=]\s*|\s+)(?P<value>{_NUMBER}){_BEHIND}", re.IGNORECASE
 )
-# A whole part of a line, whose key may have several words: `elapsed time per iteration (ms): 12.5`.
+# A whole part of a line; its key may have several words: `elapsed time per iteration (ms): 12.5`.
 _PART = re.compile(
     rf"(?P<key>{_WORD}{_MORE_WORDS})(?P<sign>\s*[:=]\s*|\s+)(?P<value>{_NUMBER}){_BEHIND}", re.IGNORECASE
 )
@@ -45,13 +45,13 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x08")
 
 
 class Lines:
-    """Finds the metrics of one stream, line by line; the epoch that a line names goes on for Keras's bars."""
+    """Finds the metrics of one stream, line by line; the bars of Keras get the epoch that an earlier line has named."""
 
     def __init__(self) -> None:
         self._epoch: float | None = None
 
     def row(self, line: str) -> Row:
-        """The metrics of a line, with what they are drawn over; nothing where it has none."""
+        """The metrics of a line, with the steps over which they are drawn; empty where the line has no metrics."""
         line = _ANSI.sub("", line)
         if not any(char.isdigit() for char in line):
             return {}
@@ -71,7 +71,7 @@ class Lines:
 
 
 def step_of(row: Row) -> str:
-    """Which of a row's names the others are drawn over; "" where it has none."""
+    """The name in a row over which the others are drawn; "" where the row has no such name."""
     return next((name for name in STEPS if name in row), "")
 
 
@@ -80,7 +80,7 @@ def _over(row: Row) -> Row:
 
 
 def _quoted(line: str) -> Row:
-    """What Python or JSON printed of a dict; numbers may be text there."""
+    """Names and numbers of a dict as Python or JSON prints it; the numbers may be text there."""
     return {_named(match["key"]): float(match["value"]) for match in _QUOTED.finditer(line)}
 
 
@@ -89,7 +89,7 @@ def _pairs(text: str, signs: bool = False) -> Row:
 
     Args:
         text: A line or a part of it.
-        signs: Whether each has `:` or `=` between them.
+        signs: Whether each name and its number have `:` or `=` between them.
     """
     found: Row = {}
     for part in _BETWEEN.split(text):
@@ -106,6 +106,6 @@ def _pairs(text: str, signs: bool = False) -> Row:
 
 
 def _named(key: str) -> str:
-    """As it is printed; names of steps in small letters, without the unit in brackets."""
+    """The name as it is printed, without a unit in brackets; names of steps become lower case."""
     key = key.partition(" (")[0].rstrip(" -")
     return key.lower() if key.lower() in STEPS else key

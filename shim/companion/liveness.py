@@ -1,8 +1,8 @@
-"""Notice that a patch is dead: its library saves checkpoints and does not call the wrapped function any more.
+"""Notice a patch without effect: its library saves checkpoints and does not call the wrapped function any more.
 
-A library that moves to another function leaves the patch in place and without effect; nobody would notice that
-checkpoints are no longer logged. So each patch tells when a directory comes into use and when its function is called,
-and before the run ends, the newest checkpoint that is complete by the library's own account is compared.
+A library that moves to another function leaves the patch in place without effect, and nobody would notice that
+checkpoints are no longer logged. So each patch tells when a directory comes into use and when its function is called.
+Before the run ends, the newest complete checkpoint in such a directory is compared with the newest at its first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from .. import log
 from ..layouts import NEWEST
 
-# Seconds that "called" may be on its way when the checkpoint is there already.
+# Seconds that the message "called" may still be on its way when the checkpoint is there already.
 _GRACE = 1.0
 
 
@@ -29,10 +29,10 @@ class _Patch:
 
 
 class Liveness:
-    """The patches that are in use, by their library's name and version.
+    """Keeps the patches that are in use, by their library's name and version.
 
     Args:
-        script_logs: Tells whether the script itself has logged what is below a directory.
+        script_logs: Tells whether the script itself has logged anything below a directory.
     """
 
     def __init__(self, script_logs: Callable[[str], bool] = lambda directory: False) -> None:
@@ -53,12 +53,12 @@ class Liveness:
             self._changed.notify_all()
 
     def check(self) -> None:
-        """Warn, once a library, where a checkpoint was saved and no function called."""
+        """Warn, once for each library, where a checkpoint was saved and the wrapped function was not called."""
         for library, patch in list(self._patches.items()):
             for directory, before in list(patch.before.items()):
                 newest = "" if patch.called else NEWEST[patch.layout](directory)
                 if newest not in ("", before) and not self._is_called(patch):
-                    patch.called = True  # as good as that: it is said
+                    patch.called = True  # the warning is said, and is not to be said again
                     self._warn(library, patch, f"{newest} in {directory}", directory)
 
     def _is_called(self, patch: _Patch) -> bool:

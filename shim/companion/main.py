@@ -1,4 +1,4 @@
-"""The life of a companion: hear who the script is, open its run, answer its questions, see it to its end."""
+"""The life of a companion: hear who the script is, open its run, answer its questions, finish the run at its end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .console import Console
 from .job import Job
 from .script_process import ScriptProcess
 
-# Descriptors that script/start.py gives: the pipe, and a copy of the script's stderr.
+# The descriptors that script/start.py gives a companion: the pipe, and a copy of the script's stderr.
 _PIPE, _NOTICES = 3, 4
 
-# Limits of the script that would only make its companion fail: it may use what the user may.
+# The script's limits that would only make its companion fail: they are raised to what the user may have.
 _LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_STACK")
 
 
@@ -47,11 +47,11 @@ def _prepare() -> None:
         os.set_inheritable(descriptor, False)
     log.descriptor = _NOTICES
     temporary.use()
-    # What wandb's service says on its stdout at the end is the script's to print, if it has asked for its run.
+    # At the end wandb's service prints to its stdout; a script that has asked for its run prints that itself.
     words = os.memfd_create("wandb-shim-stdout")
     os.dup2(words, 1)
     os.close(words)
-    # Two of them: wandb takes each on its own. They are open as long as this process.
+    # Two streams, since wandb replaces `write` of each. They stay open as long as this process lives.
     sys.stdout, sys.stderr = (
         open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
         for _ in range(2)
@@ -81,16 +81,16 @@ def _live() -> None:
         job.open()
     except opening.NoRunError as error:
         log.warn(str(error))
-        return  # there is nothing that anybody could ask for, or would have to wait for
+        return  # without a run there is nothing to ask for, and nothing to wait for
     job.ready.set()
     job.printed.work(job.done)
     job.done.wait()
 
 
 def _watch(job: Job) -> None:
-    """See the script end, whichever way; then the companion has a bounded time left."""
+    """Wait until the script has ended in whatever way; from then on the companion has a bounded time left."""
     job.script.wait()
-    # Whoever reads the script's stderr to its end waits for that.
+    # The copy of the script's stderr is let go of: whoever reads that stream to its end waits for it.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, _NOTICES)
     threading.Timer(ending.LAST_BOUND, ending.leave).start()

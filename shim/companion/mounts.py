@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _MOUNTINFO = "/proc/self/mountinfo"
 
-# Files that container engines mount from their own directory, which mostly lies on the host's root file system.
+# Files that container engines mount from a directory of their own, which mostly lies on the host's root file system.
 _OF_THE_ENGINE = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 
 
@@ -18,7 +18,7 @@ class Outside:
 
     Attributes:
         path: The path.
-        note: Why it may not be the host's, for people; "" where it is.
+        note: Why it may not be the host's path, for people; "" where it is the host's.
     """
 
     path: str
@@ -31,8 +31,8 @@ class Mount:
 
     Attributes:
         device: "major:minor" of the file system.
-        root: Which directory of the file system is shown.
-        point: Where.
+        root: The directory of the file system that is mounted.
+        point: The directory at which it is mounted.
         kind: The file system's type: "ext4", "lustre".
         source: What was mounted: a device, a server's export.
     """
@@ -47,13 +47,14 @@ class Mount:
 def path_outside(path: str, mountinfo: str | None = None) -> Outside:
     """The host's path of a file on a bind mount; the path itself where it lies on the container's own root.
 
-    A bind mount tells which directory of its file system it shows, not where the host has that file system. Where
-    another mount shows the file system as a whole, it is there: jobs have shared file systems at the host's places.
-    Where none does, it is the host's root file system if the container engine's own files come from it.
+    A bind mount tells which directory of a file system it shows, but not where the host has that file system. Where
+    another mount shows the whole file system, that place is taken: jobs have shared file systems at the places where
+        the
+    host has them. Otherwise it is the host's root file system if the container engine's own files come from it.
 
     Args:
         path: An absolute path.
-        mountinfo: Contents of /proc/self/mountinfo, read when None.
+        mountinfo: The contents of /proc/self/mountinfo; read where this is None.
     """
     if mountinfo is None:
         try:
@@ -67,7 +68,7 @@ def path_outside(path: str, mountinfo: str | None = None) -> Outside:
     if own is None or own.point == "/":
         return Outside(path)
     if own.root == "/":
-        # A file system of its own, whole. On a host that is all there is to say.
+        # The mount shows a whole file system of its own. On a host nothing more is to be said.
         top = _mount_of("/", mounts)
         contained = top is not None and (top.kind == "overlay" or top.root != "/")
         return Outside(path, f"{own.point} is a {own.kind}; where the host has it is not known" if contained else "")
@@ -83,7 +84,7 @@ def path_outside(path: str, mountinfo: str | None = None) -> Outside:
 
 
 def _parsed(line: str) -> Mount | None:
-    """One mount; None for a line that is none."""
+    """The mount of a line; None for a line that is no mount."""
     fields = line.split(" ")
     if len(fields) < 5:
         return None
@@ -106,7 +107,7 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def _unescape(text: str) -> str:
-    r"""Blanks, tabs, newlines and backslashes are written as \040, \011, \012 and \134."""
+    r"""The text with its blanks, tabs, newlines and backslashes, which mountinfo has as \040, \011, \012 and \134."""
     for code in ("040", "011", "012", "134"):
         text = text.replace("\\" + code, chr(int(code, 8)))
     return text

@@ -1,4 +1,4 @@
-"""Open the job's run, online where the server takes it, else offline: nothing is lost, and nothing waits for long."""
+"""Open the job's run, online where the server takes it, else offline: no data is lost, and no wait is long."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from ..config import WandbConfig
 from . import claims, nodes, services, surroundings
 from .identity import derived_run_id
 
-# Seconds that opening a run may wait for the server once the preflight has found it well; wandb itself adds about
-# ten. WANDB_INIT_TIMEOUT overrides it.
+# Seconds that the opening of a run may wait for a server that the preflight has found well; wandb itself adds about
+# ten. WANDB_INIT_TIMEOUT overrides this.
 INIT_TIMEOUT = 15
-# Seconds beside these after which wandb's service is ended that an init still waits for: wandb's own bounds are no
-# longer than that, and do not hold where the service is stopped (sdk/mailbox/wait_with_progress.py, 0.31.0).
+# Seconds after that in which an init may still wait, until wandb's service is ended: wandb's own bounds are no longer,
+# but do not hold where the service is stopped (sdk/mailbox/wait_with_progress.py, 0.31.0).
 _INIT_GRACE = 40.0
 
 INIT_FAILED = "wandb.init failed"
 
-# Fields of wandb.Settings that `wandb.setup`, `wandb.login` and variables may change before a script's own init.
+# Fields of wandb.Settings that a script may change before its own init, by `wandb.setup`, `wandb.login` or variables.
 GLOBAL = (
     *("run_name", "run_notes", "run_tags", "run_group", "run_job_type", "run_id"),
     *("project", "entity", "mode", "resume", "reinit", "base_url"),
 )
 
 
-# The module that runs here goes on living under no name.
+# Keeps the module alive that runs here as `__main__`, once another has its name.
 _kept: list[ModuleType] = []
 
 
 class NoRunError(Exception):
-    """There is no run to be had; the message says why, for people."""
+    """No run can be had; the message says why, for people."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Opened:
     Attributes:
         wandb: The package.
         run: The `wandb.Run`.
-        outlook: Whether it is online, and why not.
-        before: The global settings that it was opened with, see GLOBAL.
-        resumable: The run that the script's resume="auto" would go on with, if any.
+        outlook: Whether the run is online, and why not.
+        before: The global settings with which the run was opened; see GLOBAL.
+        resumable: The id of the run that the script's resume="auto" would continue, if any.
         key: The API key that was found.
-        claim: The socket that says that the run's id is taken.
+        claim: The socket by which the run's id is claimed; see claims.py.
     """
 
     wandb: ModuleType
@@ -69,10 +69,10 @@ class Opened:
 
 
 def impersonate(hello: dict[str, Any]) -> None:
-    """Be the script, as far as wandb looks: its arguments, its program, its modules.
+    """Let this process look to wandb like the script: arguments, program, modules.
 
     Args:
-        hello: What script/start.py says.
+        hello: What script/start.py says of the script.
     """
     sys.argv = [surroundings.text(word) for word in hello["argv"]]
     main = types.ModuleType("__main__", hello["doc"])
@@ -91,7 +91,7 @@ def import_wandb(hello: dict[str, Any]) -> ModuleType:
     """Import wandb as the script would, and nothing from the script's own directory.
 
     Raises:
-        NoRunError: there is none.
+        NoRunError: There is no wandb that can be used.
     """
     path = hello["path"]
     directory = path[0] if hello["hides"] and path else None
@@ -106,14 +106,14 @@ def import_wandb(hello: dict[str, Any]) -> ModuleType:
     if "x_stats_pid" not in getattr(wandb.Settings, "model_fields", {}):
         raise NoRunError(f"wandb {wandb.__version__} is too old (0.19 is needed): the job is not tracked")
     if directory is not None:
-        sys.path.append(directory)  # what is installed there belongs to the requirements
+        sys.path.append(directory)  # wandb lists the packages that are installed there, too
     return wandb
 
 
 def _run_path_files() -> None:
-    """Do what .pth files do: some packages come only by them (setuptools' distutils, editable installations).
+    """Run .pth files, without which some packages cannot be imported (setuptools' distutils, editable installations).
 
-    That is `site.main` without sitecustomize and usercustomize, which are programs of somebody else.
+    This is `site.main` without sitecustomize and usercustomize, which are somebody else's programs.
     """
     import site
 
@@ -125,7 +125,7 @@ def _run_path_files() -> None:
 
 
 def _import() -> ModuleType:
-    sys.modules["numpy"] = None  # type: ignore[assignment]  # wandb does without, and a companion is to be small
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # wandb works without it, and a companion is to be small
     try:
         import wandb
     except ImportError as error:
@@ -141,18 +141,18 @@ def _import() -> ModuleType:
 
 
 def _offers_another_wandb(directory: str, script: str) -> bool:
-    if os.path.basename(script) == "wandb.py":  # that one is the program itself
+    if os.path.basename(script) == "wandb.py":  # the script itself has that name
         return False
     place = os.path.join(directory, "wandb")
     return os.path.isfile(place + ".py") or os.path.isfile(os.path.join(place, "__init__.py"))
 
 
 def open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
-    """Open the run that the environment describes; offline, and without what wandb has refused, where that fails.
+    """Open the run that the environment describes; where wandb refuses, open it offline without what may be refused.
 
     Raises:
-        NoRunError: there is none to be had.
-        Exception: whatever wandb raises, even then.
+        NoRunError: No run can be had.
+        Exception: wandb refuses that, too; what it raises then.
     """
     try:
         return _open_run(wandb, hello)
@@ -168,7 +168,7 @@ def open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
 
 
 def _forget_the_failed(wandb: ModuleType) -> None:
-    """End wandb's service: it remembers the id of a run that failed, and takes it for one in use."""
+    """End wandb's service, which remembers the id of a run that failed, and would take the id for one in use."""
     services.end()
     with contextlib.suppress(Exception, SystemExit):
         wandb.teardown()
@@ -177,7 +177,7 @@ def _forget_the_failed(wandb: ModuleType) -> None:
 def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
     resumable = _id_to_resume(wandb)
     before = global_settings(wandb)
-    # Before the look: the script may be about to log in, and whether it has brought a key is asked later.
+    # Before the preflight: the script may log in meanwhile, and later it is asked whether it has brought another key.
     known = _any_key(wandb, preflight.key_from_file(os.environ)[0])
     key, outlook = _outlook(wandb)
     identity, claim = _identity(wandb, hello)
@@ -189,7 +189,7 @@ def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
             settings = {**common, **({"api_key": key} if key else {}), **_shared(wandb, hello)}
             run = _init(wandb, settings, hello["started"])
             return Opened(wandb, run, outlook, before, resumable, known, claim)
-        except Exception as error:  # whatever it is, offline is the answer
+        except Exception as error:  # whatever it is, the run is opened offline then
             outlook = preflight.Outlook(online=False, reason=f"{INIT_FAILED}: {str(error) or type(error).__name__}")
             _forget_the_failed(wandb)
     run = _init(wandb, {**common, "mode": "offline"}, hello["started"])
@@ -197,10 +197,10 @@ def _open_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
 
 
 def join_run(wandb: ModuleType, hello: dict[str, Any]) -> Opened:
-    """Join the run of another node, for this one's machine.
+    """Join the run of another node, to add this node's machine to it.
 
     Raises:
-        NoRunError: it cannot be joined.
+        NoRunError: The run cannot be joined.
     """
     before = global_settings(wandb)
     key, outlook = _outlook(wandb)
@@ -217,7 +217,7 @@ def attach_to_own_run(wandb: Any, hello: dict[str, Any]) -> Opened:
     """Join the run that the script has opened itself, to log its checkpoints there.
 
     Raises:
-        Exception: as wandb does.
+        Exception: What wandb raises.
     """
     token, run_id = hello["service"].split("\0")
     os.environ[environment.SERVICE] = token
@@ -226,14 +226,14 @@ def attach_to_own_run(wandb: Any, hello: dict[str, Any]) -> Opened:
 
 
 def global_settings(wandb: ModuleType) -> dict[str, Any]:
-    """What wandb's settings of this process say of a run, in plain values."""
+    """The values of GLOBAL in wandb's settings of this process, as plain ones."""
     singleton = getattr(wandb.sdk.wandb_setup, "singleton", lambda: None)()
     settings = (singleton or wandb.setup()).settings
     return {name: plain(getattr(settings, name, None)) for name in GLOBAL}
 
 
 def plain(value: Any) -> Any:
-    """A value as it can go over the channel; None where it cannot."""
+    """The value in a form that the channel takes; None where it has no such form."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
@@ -245,8 +245,8 @@ def _outlook(wandb: ModuleType) -> tuple[str | None, preflight.Outlook]:
     key, problem = preflight.key_from_file(os.environ)
     settings = _settings(wandb)
     if key:
-        # In memory, since a key in os.environ travels into logs: up to wandb 0.22 this is where the login looks,
-        # later releases take it from the settings of the run.
+        # In memory, since a key in os.environ gets into logs. Up to wandb 0.22 the login looks for it here; later
+        # releases take it from the settings of the run.
         settings.api_key = key
     return key, preflight.look(os.environ, settings.base_url, key, problem)
 
@@ -261,7 +261,7 @@ def _any_key(wandb: ModuleType, key: str | None) -> str | None:
 
 
 def _id_to_resume(wandb: ModuleType) -> str | None:
-    """The run that resume="auto" goes on with: one that failed, kept in a file that any other init removes."""
+    """The id of the run that resume="auto" would continue: a failed one, kept in a file that any other init removes."""
     import json
 
     try:
@@ -272,7 +272,7 @@ def _id_to_resume(wandb: ModuleType) -> str | None:
 
 
 def _shared(wandb: ModuleType, hello: dict[str, Any]) -> dict[str, Any]:
-    """What makes the owner's run one that other nodes can join, where the job wants that."""
+    """The settings with which other nodes can join the owner's run, where the job wants that; else none."""
     if not environment.Contract(os.environ).nodes or ranks.find_rank(os.environ)[1] == 1:
         return {}
     command = hello["orig_argv"][1:]
@@ -290,13 +290,13 @@ def _init(wandb: ModuleType, settings: dict[str, Any], started: float) -> Any:
     if group:
         settings["run_group"] = group
     if os.environ.get("WANDB_CONSOLE", "").startswith("redirect"):
-        settings["console"] = "wrap"  # the descriptors of this process carry nothing of the script's
+        settings["console"] = "wrap"  # nothing that the script prints comes to the descriptors of this process
     with _no_words_of(wandb), _begun_at(wandb, started), _bounded():
         return wandb.init(settings=wandb.Settings(**settings))
 
 
 def _identity(wandb: ModuleType, hello: dict[str, Any]) -> tuple[dict[str, Any], socket.socket | None]:
-    """The run's id where the job gives one, as settings; other nodes know that of a shared run."""
+    """The run's id as settings, where the job gives one, and the claim on it; a shared run's id is not claimed."""
     run_id = None if os.environ.get(environment.RUN_ID) else derived_run_id(os.environ, hello["orig_argv"][1:])
     if run_id is None:
         return {}, None
@@ -311,7 +311,7 @@ def _identity(wandb: ModuleType, hello: dict[str, Any]) -> tuple[dict[str, Any],
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """End wandb's service where an init takes too long; then it fails."""
+    """End wandb's service where an init takes too long, so that the init fails."""
     try:
         seconds = float(os.environ[environment.INIT_TIMEOUT])
     except (KeyError, ValueError):
@@ -327,10 +327,10 @@ def _bounded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_words_of(wandb: ModuleType) -> Iterator[None]:
-    """Let wandb open a run without its usual lines, which the run's console would begin with.
+    """Let wandb open a run without its usual lines, with which the run's console would begin.
 
-    Not by Settings(silent=True): then it does not ask who is logged in, and the user's address and code-saving
-    preference are missing from the run (wandb/sdk/wandb_setup.py, 0.31.0, `_load_user_settings`).
+    With Settings(silent=True) wandb would not ask who is logged in, and the run would lack the user's address and wish
+    to save code (wandb/sdk/wandb_setup.py, 0.31.0, `_load_user_settings`).
     """
     term = wandb.errors.term
     shown = getattr(term, "_show_info", True)
@@ -343,9 +343,9 @@ def _no_words_of(wandb: ModuleType) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _begun_at(wandb: ModuleType, started: float) -> Iterator[None]:
-    """Let the run begin when its script did: wandb takes the time at its init, and no argument for it.
+    """Let the run begin when its script did: wandb takes the time of its init, and no argument for another time.
 
-    By that time it measures the run, and knows which of TensorBoard's events are the run's.
+    wandb measures the run from that time on, and tells by it which of TensorBoard's events belong to the run.
     """
     module = wandb.sdk.wandb_init
     before = getattr(module, "time", None)
@@ -357,7 +357,7 @@ def _begun_at(wandb: ModuleType, started: float) -> Iterator[None]:
 
 
 def announce(opened: Opened, hello: dict[str, Any]) -> None:
-    """Say where the run is, and whose, on the script's stderr."""
+    """Say on the script's stderr where the run is, and of which program."""
     run, outlook = opened.run, opened.outlook
     if outlook.online:
         continued = ", continued: what is logged again for its earlier steps, W&B drops" if run.resumed else ""
@@ -370,7 +370,7 @@ def announce(opened: Opened, hello: dict[str, Any]) -> None:
 
 
 def _whose(orig_argv: list[str]) -> str:
-    """The program, without its arguments, and its rank where there are several."""
+    """The program without its arguments, and its rank where there are several ranks."""
     line = parse_command_line(orig_argv)
     program = f"-m {line.target}" if line.kind == "module" else os.path.basename(line.target)
     rank, world_size, _, _ = ranks.find_rank(os.environ)

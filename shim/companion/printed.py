@@ -1,8 +1,8 @@
 """The metrics that a script only prints are in its run, where WANDB_SHIM_METRICS asks for it.
 
-The lines are searched in this process's main thread, which has nothing else to do while a run is open: there alone a
-signal's handler can end a search in `re` that would go on for years (`(a+)+$`), since that looks for signals and holds
-the interpreter's lock otherwise. What has used up its time is not looked for again.
+The lines are searched in this process's main thread, which has nothing else to do while a run is open. Only there can a
+signal's handler end a search by `re` that would go on for years (`(a+)+$`): such a search looks for signals, but holds
+the interpreter's lock all the time. An expression that has used up its time is not looked for again.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from ..environment import METRICS as VARIABLE
 from ..script.content import METRICS
 from .lines import STEPS, Lines, Row, step_of
 
-# Bytes of a line that is searched; a longer one is none that people read.
+# The most bytes of a line that is searched; a longer line is not for people.
 LINE_MAX = 4096
-# Seconds of this process's time that one search of one line may take.
+# Seconds of this process's computing time that one search of one line may take.
 SEARCH_BOUND = 0.1
-# Rows in a second; of more the newest counts.
+# The most rows in a second; where there are more, the newest counts.
 RATE = 10
-# Bytes that wait to be searched; what comes then is left out.
+# The most bytes that wait to be searched; what comes after that is left out.
 _WAITING_MAX = 4 << 20
-# Seconds between two looks at whether all is over, or the newest row's time has come; and that the end waits.
+# Seconds between two looks at whether everything is over, or a row that waits may pass.
 _LOOK = 0.1
+# Seconds that the end waits until everything is searched.
 _END_BOUND = 10.0
 _END_OF_LINE = re.compile(rb"[\r\n]+")
 
@@ -43,10 +44,10 @@ class OverdueError(Exception):
 
 
 class Printed:
-    """Takes what the script prints, and gives on the rows of metrics in it.
+    """Takes what the script prints, and passes on the rows of metrics in it.
 
     Args:
-        value: Of WANDB_SHIM_METRICS.
+        value: The value of WANDB_SHIM_METRICS.
         give: Called with each message for the run's content.
     """
 
@@ -62,11 +63,11 @@ class Printed:
         self._busy = self._over = False
 
     def take(self, kind: int, text: bytes) -> None:
-        """Take a piece of what one stream has printed; at once.
+        """Take a piece of what was printed to one stream, and return at once.
 
         Args:
             kind: frames.STDOUT or frames.STDERR.
-            text: Of any length.
+            text: The piece, of any length.
         """
         if self._search is None or self._over:
             return
@@ -77,7 +78,7 @@ class Printed:
                 self._changed.notify_all()
 
     def work(self, done: threading.Event) -> None:
-        """Search, in the main thread, until `finish`; at once back where nothing is asked for."""
+        """Search in the main thread until `finish` is called; return at once where nothing is to be searched for."""
         if self._search is None:
             return
         signal.signal(signal.SIGVTALRM, _on_overdue)
@@ -92,11 +93,11 @@ class Printed:
                 self._busy = True
             try:
                 self._work_on(pieces)
-            except Exception as error:  # what comes next is to be searched, too
+            except Exception as error:  # the next pieces are to be searched, too
                 log.debug(f"{VARIABLE}: {type(error).__name__}: {error}")
 
     def finish(self) -> None:
-        """The script is over: wait until all of it is searched, bounded."""
+        """Wait within a bound until all that the script has printed is searched; called when it is over."""
         for kind in self._rests:
             self.take(kind, b"\n")
         with self._changed:
@@ -111,7 +112,7 @@ class Printed:
         assert self._search is not None
         for kind, text, at in pieces:
             *lines, rest = _END_OF_LINE.split(self._rests[kind] + text)
-            self._rests[kind] = rest[: LINE_MAX + 1]  # one that is too long stays so
+            self._rests[kind] = rest[: LINE_MAX + 1]  # the beginning of a line that is too long is too long as well
             for line in lines:
                 row = self._search(kind, line.decode("utf-8", "replace")) if 0 < len(line) <= LINE_MAX else {}
                 if row:
@@ -129,18 +130,18 @@ class Printed:
 
 
 class Rate:
-    """Lets no more than RATE rows a second pass; as many may wait, of more the newest, and pass at the end."""
+    """Lets no more than RATE rows a second pass. As many may wait; one more replaces the newest of those."""
 
     def __init__(self) -> None:
         self._passed: deque[float] = deque(maxlen=RATE)
         self._waiting: deque[tuple[Row, float]] = deque()
 
     def take(self, row: Row, at: float) -> None:
-        """A row has come.
+        """Take a row.
 
         Args:
-            row: It.
-            at: Seconds since the epoch when it was printed.
+            row: The row.
+            at: When it was printed, in seconds since the epoch.
         """
         if len(self._waiting) >= RATE:
             self._waiting.pop()
@@ -153,13 +154,13 @@ class Rate:
             yield self._waiting.popleft()
 
     def rest(self) -> Iterator[tuple[Row, float]]:
-        """What is left at the end."""
+        """The rows that still wait, at the end."""
         while self._waiting:
             yield self._waiting.popleft()
 
 
 def search_of(value: str) -> Search | None:
-    """How lines are searched for what the variable says; None where nothing is asked for, or nothing can be read."""
+    """The search that the variable asks for; None where it asks for none, or makes no sense."""
     try:
         said = expressions.read(value)
     except ValueError as error:
@@ -185,23 +186,23 @@ def _auto() -> Search:
 
 
 def _named(name: str, expression: re.Pattern[str]) -> Search:
-    """How a named expression is looked for."""
+    """The search for a named expression."""
 
     def search(kind: int, line: str) -> Row:
         match = expression.search(line)
         try:
             return {name: float(match[1].replace(",", ""))} if match else {}
-        except (ValueError, AttributeError):  # no number, or a group that has not taken part
+        except (ValueError, AttributeError):  # the group has matched no number, or nothing
             return {}
 
     return search
 
 
 class Searches:
-    """All that is looked for; the last `step` that has stood alone is that of the lines behind it, too.
+    """All searches of a line. A `step` that is alone on its line counts for the lines after it, too.
 
     Args:
-        searches: By name, what finds metrics in a line.
+        searches: By name, the functions that find metrics in a line.
     """
 
     def __init__(self, searches: dict[str, Search]) -> None:
@@ -223,10 +224,10 @@ class Searches:
 
 
 def _bounded(search: Search, kind: int, line: str) -> Row:
-    """Call `search`, and give it up after a while.
+    """Call `search`, and give it up after SEARCH_BOUND.
 
     Raises:
-        OverdueError: It was given up.
+        OverdueError: The search was given up.
     """
     signal.setitimer(signal.ITIMER_VIRTUAL, SEARCH_BOUND)
     try:

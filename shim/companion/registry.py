@@ -1,4 +1,4 @@
-"""Which companions there are: by their sockets in the kernel's table. No file is opened that another user has made."""
+"""The companions that there are, by their sockets in the kernel's table; no file of another user is opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..script import frames
 from ..script.above import scripts
 from ..script.channel import Channel
 
-# Seconds that a companion may take to say how it is.
+# Seconds that a companion may take to answer.
 _BOUND = 5.0
 
 
@@ -19,7 +19,7 @@ class Companion:
     """A companion that listens here.
 
     Attributes:
-        address: Of its socket.
+        address: The address of its socket.
         pid: The process id of its script.
     """
 
@@ -27,12 +27,12 @@ class Companion:
     pid: int
 
     def ask(self, message: dict[str, Any], bound: float = _BOUND) -> dict[str, Any] | None:
-        """Ask it; None where it does not answer, or belongs to somebody else."""
+        """Ask the companion; None where it does not answer, or belongs to another user."""
         return Channel(self.address).ask(message, bound)
 
 
 def companions() -> list[Companion]:
-    """Those of this process's user, of root, and of this process's namespace."""
+    """The companions in this process's namespace that are this user's or root's."""
     mine = {str(os.getuid()), "0"}
     return [
         Companion(address, pid)
@@ -42,6 +42,6 @@ def companions() -> list[Companion]:
 
 
 def status() -> list[dict[str, Any]]:
-    """What each of them says of its run; those of a living script first."""
+    """What each companion says of its run; runs of living scripts come first."""
     answers = [companion.ask({"ask": "status"}) for companion in companions()]
     return sorted((answer for answer in answers if answer), key=lambda answer: (not answer["alive"], answer["started"]))

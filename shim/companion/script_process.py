@@ -1,4 +1,4 @@
-"""The script's process, seen from beside it: when it ends, and how, although it is no child of the companion."""
+"""The script's process as its companion sees it: when it ends, and how, although it is no child of the companion."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import time
 _PIDFD_GET_INFO = (3 << 30) | (64 << 16) | (0xFF << 8) | 11
 _PIDFD_INFO_EXIT = 1 << 3
 _INFO = struct.Struct("QQ11Ii")
-# Seconds that the kernel may take between telling the end and knowing the status.
+# Seconds between the end that the kernel tells and the status that it then knows.
 _STATUS_BOUND = 1.0
 
-# What a process has that is gone, and of which nobody has told how.
+# The exit code of a process that is gone, where nobody tells how it has ended.
 UNKNOWN = 255
 
 
 class ScriptProcess:
-    """A process, held by its pidfd: another that gets its number later is not taken for it.
+    """A process, held by its pidfd, so that another process which gets its id later is not taken for it.
 
     Args:
-        pid: Its number.
+        pid: Its process id.
     """
 
     def __init__(self, pid: int) -> None:
@@ -35,16 +35,16 @@ class ScriptProcess:
             self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
             self._pidfd = os.pidfd_open(pid)
         except OSError:
-            pass  # it is gone already, or this kernel has no pidfd (before 5.3): `wait` looks
+            pass  # the process is gone already, or this kernel has no pidfd (before 5.3): `wait` asks again and again
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for its end.
+        """Wait for the end of the process.
 
         Args:
-            seconds: How long at most; None for ever.
+            seconds: The longest wait; None for ever.
 
         Returns:
-            Whether it has ended.
+            Whether the process has ended.
         """
         if self._pidfd >= 0:
             poll = select.poll()
@@ -58,7 +58,7 @@ class ScriptProcess:
         return True
 
     def exit_code(self) -> int:
-        """The exit code of the process that has ended, as a shell counts it; UNKNOWN where the kernel does not say."""
+        """The exit code of the ended process, as a shell counts it; UNKNOWN where the kernel does not tell."""
         status = self._status()
         if status is None:
             return UNKNOWN

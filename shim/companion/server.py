@@ -1,4 +1,4 @@
-"""Answer what the script, its children and `shim status` ask: one connection a question."""
+"""Answer what the script, its children and `shim status` ask; each question has a connection of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..script import frames
 
 Answer = Callable[[dict[str, Any], int], dict[str, Any] | None]
 
-# Seconds until it is tried again to take a question where the system has just refused to.
+# Seconds until the next attempt to take a question where the system has just refused one.
 _PAUSE = 0.1
-# Seconds that somebody may take to ask, once connected.
+# Seconds that a process may take to ask, once it is connected.
 _QUESTION_BOUND = 10.0
 
 
@@ -24,8 +24,8 @@ def listen(address: str, answer: Answer) -> None:
     """Listen in the background.
 
     Args:
-        address: Of an abstract socket.
-        answer: Called with a question and the process that asks; may take its time. None means: not for you.
+        address: The address of an abstract socket.
+        answer: Called with a question and the process that asks; may take its time. None gives no answer.
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(address)
@@ -42,7 +42,7 @@ def _accept(listening: socket.socket, answer: Answer) -> None:
     while True:
         try:
             connection, _ = listening.accept()
-        except OSError:  # the system gives no descriptor, for now
+        except OSError:  # the system gives no descriptor for now
             time.sleep(_PAUSE)
             continue
         try:
@@ -60,7 +60,7 @@ def _serve(connection: socket.socket, answer: Answer) -> None:
             received.take(connection)
             if received.message is None:
                 return
-            # Another user's process gets no answer, but for the script, which may have become another user.
+            # Another user's process gets no answer, unless it is the script, which may have become another user.
             found = answer(received.message, pid if uid in (os.getuid(), 0) else -pid)
             if found is not None:
                 connection.settimeout(None)

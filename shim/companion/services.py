@@ -18,7 +18,7 @@ def end() -> None:
 
 
 def written() -> int:
-    """Bytes that they have written to sockets and files (proc(5), `wchar`)."""
+    """Bytes that these services have written to sockets and files (proc(5), `wchar`)."""
     total = 0
     for pid in _processes():
         with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/io", encoding="ascii") as file:

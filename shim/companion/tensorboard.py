@@ -1,11 +1,13 @@
 """Rows of what a script writes for TensorBoard, as wandb-core 0.28 to 0.31 makes them for sync_tensorboard=True.
 
-Values that follow each other in one directory at one step are one row, the last of a name counts; its `global_step` and
-its time are TensorBoard's. The first two directories tell the root of all, and what is below that is the prefix of a
-directory's names: `train/loss`, `val/loss`; a job with one directory has none (wandb core/internal/tensorboard:
-tensorboard.go, rootdirguesser.go; wandb/integration/tensorboard/monkeypatch.py for names that were generated).
+Values that follow each other in one directory with one step are one row, in which the last value of a name counts. The
+row's `global_step` and its time are TensorBoard's. The first two directories tell the root of all directories. What is
+below the root in a directory's path is the prefix of its names: `train/loss`, `val/loss`. In a job with one directory
+names have no prefix (wandb core/internal/tensorboard: tensorboard.go, rootdirguesser.go;
+wandb/integration/tensorboard/monkeypatch.py for directories whose names are generated).
 
-Left out is a fault of wandb-core 0.31: it reads a directory below another one, or one that two writers share, twice.
+One fault of wandb-core 0.31 is not copied: it reads a directory below another one, or one that two writers share,
+twice.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# Seconds that names wait for a second directory, as in wandb-core; and that a row waits for more of its step.
+# Seconds that rows wait for a second directory, which tells their prefix, as in wandb-core.
 ROOT_PATIENCE = 10.0
+# Seconds that a row waits for more values of its step.
 ROW_PATIENCE = 5.0
 
 
@@ -26,25 +29,25 @@ class Events:
     """Makes rows of events.
 
     Args:
-        host: This machine's name, which ends the directories that writers make up.
+        host: This machine's name, with which the directories end whose names writers generate.
     """
 
     def __init__(self, host: str = "") -> None:
         self._generated = re.compile(rf"-\d+_{re.escape(host or socket.gethostname())}")
         self._root: str | None = None
-        # By directory: the prefix of its names; None while that is not known. And what it had to wait for since.
+        # For each directory, the prefix of its names; None while that is not known. And when the first directory came.
         self._prefixes: dict[str, str | None] = {}
         self._first_at = 0.0
-        # By directory: its row that may get more values, and when it got the last one.
+        # For each directory, the row that may get more values, and when it got the last value.
         self._open: dict[str, tuple[Row, float]] = {}
-        # Rows that only wait for their prefix, in their order.
+        # Rows that wait only for their prefix, in their order.
         self._unnamed: list[tuple[str, Row]] = []
 
     def take(self, event: dict[str, Any], now: float) -> list[Row]:
-        """Take an event; the rows that are complete by it.
+        """Take an event, and return the rows that are complete by it.
 
         Args:
-            event: With its `directory`, `values`, `step` and `time`; without values where a directory is new.
+            event: Its `directory`, `values`, `step` and `time`; `values` are empty where only a directory is told.
             now: Seconds of a monotonic clock.
         """
         directory, values = event["directory"], event["values"]
@@ -59,7 +62,7 @@ class Events:
         return self.due(now)
 
     def due(self, now: float) -> list[Row]:
-        """The rows that nothing is to be waited for any more."""
+        """The rows that have nothing to wait for any more."""
         for directory, (_, last) in list(self._open.items()):
             if now - last >= ROW_PATIENCE:
                 self._close(directory)
@@ -70,7 +73,7 @@ class Events:
         return [_named(row, self._prefixes[directory] or "") for directory, row in ready]
 
     def rest(self) -> list[Row]:
-        """All that is left, at the end."""
+        """All rows that are left, at the end."""
         return self.due(float("inf"))
 
     def waits(self) -> bool:
@@ -98,7 +101,7 @@ class Events:
 
 
 def _below(directory: str, root: str) -> str:
-    """What is below the root, for a prefix; nothing where the directory lies elsewhere."""
+    """The part of a directory's path below the root, for a prefix; "" where the directory lies elsewhere."""
     return directory[len(root) :].strip("/") if directory.startswith(root) else ""
 
 

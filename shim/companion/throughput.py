@@ -1,4 +1,4 @@
-"""Steps a second, and seconds a step, over all of a run whose rows say which step they are of."""
+"""Steps a second, and seconds a step, over a whole run whose rows name their step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _COUNTERS = ("train/global_step", "trainer/global_step", "global_step")
 
 
 class Throughput:
-    """From the first row with a step to the one with the last."""
+    """Measures from the first row with a step to the first row with the last step."""
 
     def __init__(self) -> None:
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
 
     def note(self, row: Mapping[str, Any], seconds: float) -> None:
-        """A row was told at this time."""
+        """Note a row and the time at which it was told."""
         step = next((row[name] for name in _COUNTERS if name in row), None)
         if step is None:
             return
@@ -29,7 +29,7 @@ class Throughput:
             self._last = (step, seconds)
 
     def figures(self) -> dict[str, float]:
-        """What is known; nothing of a run with less than two steps."""
+        """The figures; none for a run with fewer than two steps."""
         if self._first is None:
             return {}
         steps, seconds = (last - first for first, last in zip(self._first, self._last, strict=True))

@@ -1,6 +1,6 @@
-"""What a command line says by itself, whoever parses it: the configuration files that it names, and `key=value` words.
+"""What the words of a command line say, whoever parses them: configuration files that they name, and `key=value`.
 
-Files are read as the script starts, as the user that runs it, in its directory.
+The files are read when the script starts, by the script's user, in the script's working directory.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from ..script.content import Budget
 from .content import is_secret
 
-# Bytes of a file; data is larger.
+# The most bytes of a configuration file: files of data are larger.
 _FILE_MAX = 64 << 10
 
 
 def _yaml(text: str) -> Any:
-    import yaml  # what wandb needs
+    import yaml  # wandb needs it, so it is there
 
     return yaml.load(text, Loader=yaml.SafeLoader)  # written in Python: it takes no depth for an overflow
 
@@ -38,8 +38,8 @@ def config_files(words: Sequence[str]) -> dict[str, Any]:
     """The mappings in the files that the words name: `x.yaml`, `--config=x.yaml`, `--config x.yaml`.
 
     Returns:
-        The mapping itself where it is one file, else each by the file's name. Those of secrets are left out, by their
-        own name or that of their option.
+        The mapping itself where there is one file, else each mapping by its file's name. Files whose name, or whose
+        option's name, speaks of secrets are left out.
     """
     found: dict[str, Any] = {}
     option = ""
@@ -58,24 +58,25 @@ def config_files(words: Sequence[str]) -> dict[str, Any]:
 def _is_about_secrets(name: str) -> bool:
     stem = os.path.splitext(name.lstrip("-"))[0]
     words = stem.replace("-", "_").split("_")
-    # `is_secret` takes the path of a secret for harmless, which what is in the file is not.
+    # Word by word: to `is_secret` the path of a file with secrets is harmless, but here the file's content is told.
     return any(is_secret(word) for word in words) or "account" in words
 
 
 def _mapping(path: str, read: Callable[[str], Any]) -> dict[str, Any] | None:
     try:
         values = read(_text(path))
-        found = Budget().plain(values)  # an anchor of YAML may stand for more than memory holds
+        found = Budget().plain(values)  # bounded: YAML's anchors may stand for more than memory holds
         return found if isinstance(values, dict) else None
-    except Exception:  # no file, none of ours, or none of that kind
+    except Exception:  # there is no such file, it may not be read, or it is not of that kind
         return None
 
 
 def _text(path: str) -> str:
-    """What is in a regular file.
+    """The text in a regular file.
 
     Raises:
-        OSError: it is none, or too large. No other kind is opened: that alone may wake who waits at its other end.
+        OSError: It is no regular file, and is not even opened: that could wake a process at its other end. Or it is too
+            large.
     """
     _check(os.stat(path))
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -90,7 +91,7 @@ def _check(state: os.stat_result) -> None:
 
 
 def key_values(words: Sequence[str]) -> dict[str, Any]:
-    """`key=value` and `--key=value`, with Python's literals read, as programs do that need no parser."""
+    """The words `key=value` and `--key=value`, with their values read as Python literals, as some programs do."""
     found = {}
     for word in words:
         name, equals, text = word.lstrip("-").partition("=")
