@@ -182,7 +182,7 @@ def _wrapt() -> Finding:
 
 
 def _patched() -> list[Finding]:
-    """Those of the distributions that the shim patches which are installed here."""
+    """Of the distributions that the shim patches, those that are installed here."""
     found = []
     for name in dict.fromkeys(name for patch in patches.PATCHES for name in patch.distributions if name != "wandb"):
         with contextlib.suppress(PackageNotFoundError):

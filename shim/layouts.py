@@ -1,4 +1,4 @@
-"""How a directory in which a library saves checkpoints shows which complete one is the newest."""
+"""The newest complete checkpoint in a directory, told in the way of the library that saves there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Call a function once, at the first frame of `__main__`, before its first line.
 
-That moment is before any user code, and after `site`: in there an exception or Ctrl-C would kill the interpreter, and
-`__main__` has no file yet. The hook works for a script, `-m`, a directory, a zip file and bytecode alike. It uses
+That moment is before any user code, and after `site`: within `site` an exception or Ctrl-C would kill the interpreter,
+and `__main__` has no file yet. The hook works for a script, `-m`, a directory, a zip file and bytecode alike. It uses
 `sys.monitoring` (PEP 669) from Python 3.12 on, and `sys.setprofile` before. Either is given back before the function is
 called, so that a profiler, a debugger or coverage that the script starts finds it free.
 """

@@ -23,8 +23,7 @@ class Outlook:
     Attributes:
         online: Whether to try.
         reason: Why not, for people; empty when online.
-        doubt: What speaks against an attempt that is to be made all the same, to follow the server's address in a
-            sentence.
+        doubt: Why an attempt that is to be made may fail, to follow the server's address in a sentence.
         is_other: Whether something has answered there that is no W&B server.
     """
 

@@ -1,7 +1,7 @@
 """Which process is this, and does it own the run? A pure function over the command line and the environment.
 
 Only a `training` process may own a run, and only one rank of a job. The tables are in tables.py, the ranks in ranks.py.
-This module is loaded before user code. So it imports no library, and of ours only those two and what they need.
+This module is loaded before user code, so it imports no library, and of ours only what the decision needs.
 
 The command line is read from `sys.orig_argv`: while `site` runs, `sys.argv[0]` is just "-m" for `-m pkg.train`.
 """

@@ -1,4 +1,4 @@
-"""A run id that is derived from the job belongs to one process at a time, and to none after that has ended well.
+"""A run id derived from the job belongs to one process at a time, and to none once a process has ended well with it.
 
 A batch script may start one command line several times: side by side (each with another GPU), or one after another
 (each with another variable). Each of these gets a run of its own; only a restart continues a run that was cut short.

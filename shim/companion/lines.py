@@ -45,7 +45,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x08")
 
 
 class Lines:
-    """Finds the metrics of one stream, line by line; the bars of Keras get the epoch that an earlier line has named."""
+    """Finds the metrics of one stream, line by line; a bar of Keras gets the epoch that an earlier line has named."""
 
     def __init__(self) -> None:
         self._epoch: float | None = None

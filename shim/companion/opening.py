@@ -261,7 +261,7 @@ def _any_key(wandb: ModuleType, key: str | None) -> str | None:
 
 
 def _id_to_resume(wandb: ModuleType) -> str | None:
-    """The id of the run that resume="auto" would continue: a failed one, kept in a file that any other init removes."""
+    """The id of the failed run that resume="auto" would continue; it is in a file that any other init removes."""
     import json
 
     try:

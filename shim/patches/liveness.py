@@ -31,7 +31,7 @@ class Liveness:
         self._wrapped: tuple[Any, str, Any] | None = None
 
     def stands(self, owner: Any, name: str) -> None:
-        """Note where our wrapper stands: before the run ends it is looked at whether it still does."""
+        """Note where our wrapper stands, to look before the run ends whether it still stands there."""
         self._wrapped = owner, name, vars(owner)[name]
 
     def watch(self, directory: str) -> None:
