@@ -15,7 +15,7 @@ from typing import Any
 from .. import environment, log, ranks
 from ..script import attached
 from ..script.content import CONFIG
-from . import claims, ending, opening, server, words
+from . import claims, ending, importing, opening, server, words
 from .artifacts import Committer
 from .console import Console
 from .content import Content
@@ -77,11 +77,11 @@ class Job:
         """Open the run, or join that of another node.
 
         Raises:
-            opening.NoRunError: No run can be had.
+            importing.NoRunError: No run can be had.
             Exception: What wandb raises.
         """
         joins = self._hello["joins"]
-        wandb = opening.import_wandb(self._hello)
+        wandb = importing.import_wandb(self._hello)
         self._committer.prepare()
         if not self._hello["opens"]:
             self._opened = opening.attach_to_own_run(wandb, self._hello)

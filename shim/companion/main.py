@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import environment, log, patches
 from ..script import frames
-from . import ending, opening, server, temporary
+from . import ending, importing, server, temporary
 from .console import Console
 from .job import Job
 from .script_process import ScriptProcess
@@ -79,7 +79,7 @@ def _live() -> None:
         log.warn(problem)
     try:
         job.open()
-    except opening.NoRunError as error:
+    except importing.NoRunError as error:
         log.warn(str(error))
         return  # without a run there is nothing to ask for, and nothing to wait for
     job.ready.set()

@@ -58,7 +58,7 @@ BREAKS = (
     ),
     Break(
         "the script's directory stays out of our imports",
-        "shim/companion/opening.py",
+        "shim/companion/importing.py",
         "path[1:] if directory is not None else path",
         "path",
         "tests/integration/test_interpreter_state.py::test_a_script_may_have_the_name_of_a_module",
@@ -156,7 +156,7 @@ BREAKS = (
     ),
     Break(
         "a script's own wandb is what it imports",
-        "shim/companion/opening.py",
+        "shim/companion/importing.py",
         "if directory is not None and _offers_another_wandb(",
         "if False and _offers_another_wandb(",
         "tests/integration/test_interpreter_state.py::test_a_wandb_of_the_scripts_own_is_what_it_imports",
@@ -298,7 +298,7 @@ BREAKS = (
     ),
     Break(
         "a wandb that is too old is named",
-        "shim/companion/opening.py",
+        "shim/companion/importing.py",
         """    if "x_stats_pid" not in getattr(wandb.Settings, "model_fields", {}):\n""",
         "    if False:\n",
         "tests/integration/test_failures.py::test_a_wandb_that_is_too_old_is_one_line_and_the_scripts_own_run_is_its_own",
