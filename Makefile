@@ -4,8 +4,8 @@
 # The interpreter that .venv is made with: 3.10 or newer. With `make image` it is the image's.
 PYTHON ?= python3
 OWN_PYTHON := $(if $(filter image,$(MAKECMDGOALS)),python3,$(PYTHON))
-# Tests at a time. They spend half of it waiting: for servers that hang, for processes to end, for schedulers.
-WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
+# Tests at a time. They spend more than half of it waiting: for servers that hang, for processes to end, for schedulers.
+WORKERS ?= $(shell expr $$(nproc) \* 5 / 2)
 # Where the time goes, after the tests: make test PROFILE=1
 PROFILE ?=
 # Passed to pytest, for example: make test PYTEST="tests/unit -k process"
