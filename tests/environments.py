@@ -86,12 +86,24 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
     "no-wrapt": Packages((WANDB,)),
     "torch": Packages(("torch==2.13.0", "numpy", "accelerate", WANDB, WRAPT), minor="3.11", installer="pip"),
     "frameworks": Packages(
-        ("torch==2.13.0", "numpy", "transformers", "accelerate", "lightning", "tensorboard", WANDB, WRAPT),
+        (
+            *("torch==2.13.0", "numpy", "transformers", "accelerate", "lightning", "jsonargparse[signatures]"),
+            *("tensorboard", WANDB, WRAPT),
+        ),
         minor="3.11",
         installer="pip",
     ),
     "trl": Packages(
         ("torch==2.13.0", "numpy", "transformers==5.24.0", "accelerate==1.15.0", "trl==1.16.0", WANDB, WRAPT),
+        minor="3.11",
+        installer="pip",
+    ),
+    # torchtune 0.6 is the last release; torchao 0.15 the newest that it can be imported with.
+    "torchtune": Packages(
+        (
+            *("torch==2.13.0", "torchvision", "numpy", "torchtune==0.6.1", "torchao==0.15.0", "tensorboard"),
+            *(WANDB, WRAPT),
+        ),
         minor="3.11",
         installer="pip",
     ),
@@ -149,6 +161,8 @@ ON_ONE_PYTHON: Mapping[str, Packages] = {
         minor="3.11",
         installer="pip",
     ),
+    # As wandb's own hook wants it: with tensorboard, which TensorFlow does not bring any more.
+    "tensorflow": Packages(("tensorflow-cpu==2.21.0", "tensorboard", WANDB, WRAPT), minor="3.11"),
     "boosters": Packages(("xgboost-cpu", "lightgbm", "catboost", "scikit-learn", "pandas", WANDB, WRAPT), minor="3.12"),
     "rl-vision": Packages(
         (
@@ -181,7 +195,9 @@ ON_FIRST_USE = frozenset(
         "boosters",
         "rl-vision",
         "trl",
+        "torchtune",
         "keras",
+        "tensorflow",
     }
 )
 

@@ -179,12 +179,23 @@ PATCHES = (
     Patch(
         "ultralytics", ("ultralytics.engine.trainer",), ("ultralytics",), "ultralytics 8.4.190", "metrics, parameters"
     ),
+    Patch(
+        "torchtune",
+        ("torchtune.training.metric_logging",),
+        ("torchtune",),
+        "torchtune 0.6.1",
+        "configuration, metrics of its loggers",
+    ),
     Patch("xgboost", ("xgboost.callback",), ("xgboost", "xgboost-cpu"), "xgboost 3.4.1", "metrics, parameters"),
     Patch(
         "tensorboard",
-        ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer"),
-        ("tensorboard", "tensorboardX"),
-        "tensorboard 2.21, tensorboardX 2.6, torch 2.13",
+        (
+            "tensorboard.summary.writer.event_file_writer",
+            "tensorboardX.event_file_writer",
+            "tensorflow.python.ops.gen_summary_ops",
+        ),
+        ("tensorboard", "tensorboardX", "tensorflow", "tensorflow-cpu"),
+        "tensorboard 2.21, tensorboardX 2.6, torch 2.13, tensorflow 2.21",
         "metrics",
     ),
     Patch(

@@ -26,7 +26,7 @@ _OTHERS = frozenset(("configargparse", "hydra", "jsonargparse", "pydantic_settin
 def apply(module: ModuleType) -> None:
     """Watch `ArgumentParser.parse_known_args`: every way to parse calls it."""
     title = parsed.TITLE.format("argparse")
-    wrapping.required(module.ArgumentParser, "parse_known_args", _tell, title=title, outermost=True)
+    wrapping.required(module.ArgumentParser, "parse_known_args", _tell, title=title, outermost=wrapping.Depth())
 
 
 def _tell(result: tuple[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

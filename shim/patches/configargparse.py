@@ -18,7 +18,7 @@ from . import parsed, wrapping
 def apply(module: ModuleType) -> None:
     """Watch the method that every way to parse calls."""
     title = parsed.TITLE.format("ConfigArgParse")
-    wrapping.required(module.ArgumentParser, "parse_known_args", tell, title=title, outermost=True)
+    wrapping.required(module.ArgumentParser, "parse_known_args", tell, title=title, outermost=wrapping.Depth())
 
 
 def tell(result: tuple[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

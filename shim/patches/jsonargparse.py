@@ -18,7 +18,7 @@ from . import parsed, wrapping
 def apply(module: ModuleType) -> None:
     """Watch the outermost parsing."""
     title = parsed.TITLE.format("jsonargparse")
-    wrapping.required(module.ArgumentParser, "parse_args", _tell, title=title, outermost=True)
+    wrapping.required(module.ArgumentParser, "parse_args", _tell, title=title, outermost=wrapping.Depth())
 
 
 def _tell(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

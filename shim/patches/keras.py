@@ -4,7 +4,8 @@ What is relied on (keras 3.15.1, which tensorflow 2.16 and later have as `tf.ker
 - callbacks/callback_list.py, `CallbackList.on_train_begin` and `on_epoch_end`: `fit` calls them on every backend, and
   the latter makes numbers of all figures, so that nothing waits for the accelerator because of us;
 - callbacks/model_checkpoint.py, `ModelCheckpoint._save_model`: decides whether to save, and does not say so, but the
-  file then has changed. `_should_save_model` names its caller in warnings, and is left alone, as is BackupAndRestore.
+  file then has changed. `_should_save_model` names its caller in warnings, and is left alone, as is BackupAndRestore;
+- callbacks/tensorboard.py, `TensorBoard`: writes the same figures to `train` and `validation` in its `log_dir`.
 
 The rows are those of wandb/integration/keras/callbacks/metrics_logger.py, the aliases those of model_checkpoint.py
 there. Where the script has a WandbModelCheckpoint, its artifacts are its own.
@@ -23,7 +24,7 @@ from typing import Any
 from ..checkpoint import Checkpoint
 from ..script import checkpoints, content
 from . import wrapping
-from .naming import collection_of, local
+from .naming import absolute, collection_of, local
 
 MODULES = ("keras.src.callbacks.callback_list", "keras.src.callbacks.model_checkpoint")
 
@@ -46,10 +47,17 @@ def apply(module: ModuleType) -> None:
         AttributeError: This release has nothing of the shape that is known.
     """
     if module.__name__ == MODULES[0]:
-        wrapping.required(module.CallbackList, "on_train_begin", _on_begin, title=_TITLE)
+        wrapping.required(module.CallbackList, "on_train_begin", _on_begin, title=_TITLE, first=_before_begin)
         wrapping.required(module.CallbackList, "on_epoch_end", _on_epoch, title=_TITLE)
     else:
         wrapping.required(module.ModelCheckpoint, "_save_model", _on_save, title=_A_CHECKPOINT, first=_before_save)
+
+
+def _before_begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for callback in args[0].callbacks:
+        if "TensorBoard" in _names_of(callback):
+            for part in ("train", "validation"):
+                content.tells_in(os.path.join(absolute(callback.log_dir), part))
 
 
 def _on_begin(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""A name for the checkpoints of a job where the library has none: the same name at each start of the job."""
+"""A name for the checkpoints of a job where the library has none: the same name at each start of the job.
+
+Also: the one form of a path or directory that a library was given.
+"""
 
 from __future__ import annotations
 
@@ -40,3 +43,9 @@ def local(path: object) -> str:
     """The absolute path of a file or directory in this machine's file systems; "" for anything else."""
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
     return os.path.abspath(text) if text and "://" not in text else ""
+
+
+def absolute(directory: str | os.PathLike[str]) -> str:
+    """Where something is written: the absolute path; what lies elsewhere by its address."""
+    text = os.fspath(directory)
+    return text if "://" in text else os.path.abspath(text)

@@ -15,5 +15,5 @@ from . import configargparse, parsed, wrapping
 
 def apply(module: ModuleType) -> None:
     """Watch what all ways to parse come to."""
-    title = parsed.TITLE.format("simple-parsing")
-    wrapping.required(module.ArgumentParser, "parse_known_args", configargparse.tell, title=title, outermost=True)
+    title, depth = parsed.TITLE.format("simple-parsing"), wrapping.Depth()
+    wrapping.required(module.ArgumentParser, "parse_known_args", configargparse.tell, title=title, outermost=depth)

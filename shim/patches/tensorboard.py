@@ -2,11 +2,14 @@
 
 Every writer of torch (torch/utils/tensorboard/writer.py, 2.13, `FileWriter.add_event`) and of tensorboard ends in
 `EventFileWriter.add_event` of tensorboard/summary/writer/event_file_writer.py (2.21), and every writer of tensorboardX
-in that of tensorboardX/event_file_writer.py (2.6). The scalars of each event are told, and the companion makes rows of
-them, as wandb-core does for sync_tensorboard=True (companion/tensorboard.py). No file is read. TensorFlow's own writer
-is C++, and is left to wandb.
+in that of tensorboardX/event_file_writer.py (2.6). `tf.summary.scalar` ends in `write_summary` of
+tensorflow/python/ops/gen_summary_ops.py (2.21), and its writers are opened by `create_summary_file_writer` there. The
+scalars of each event are told, and the companion makes rows of them, as wandb-core does for sync_tensorboard=True
+(companion/tensorboard.py). No file is read, so that what a graph of TensorFlow writes, a `tf.function`, is not told:
+its values are in C++ alone.
 
-A framework whose own patch tells its metrics calls `content.tells`, and nothing is told here from then on.
+A framework whose own patch tells its metrics calls `content.tells`, and nothing is told here from then on. One that
+writes those metrics to a directory of its own calls `content.tells_in`, and nothing of that directory is told here.
 
 Remove when: never.
 """
@@ -15,14 +18,21 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+import time
 from types import ModuleType
 from typing import Any
 
 from ..script import content
 from . import wrapping
+from .naming import absolute
 
-MODULES = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
-# By what a writer was given, its directory at that time.
+MODULES = (
+    "tensorboard.summary.writer.event_file_writer",
+    "tensorboardX.event_file_writer",
+    "tensorflow.python.ops.gen_summary_ops",
+)
+# By what a writer was given, and by the number of TensorFlow's handle of a writer: its directory at that time.
 _directories: dict[Any, str] = {}
 _single = struct.Struct("f").pack
 _TITLE = "what is written for TensorBoard"
@@ -31,26 +41,59 @@ _TENSORS = {1: ("float_val", "f"), 2: ("double_val", "d"), 3: ("int_val", "i"), 
 
 
 def apply(module: ModuleType) -> None:
-    """Watch the one class of this module that events pass."""
+    """Watch the one class of this module that events pass, or TensorFlow's functions."""
+    if module.__name__ == MODULES[2]:
+        wrapping.required(module, "create_summary_file_writer", _on_writer, title=_TITLE)
+        wrapping.required(module, "write_summary", _on_summary, title=_TITLE)
+        return
     for name, then in (("__init__", _on_directory), ("add_event", _on_event)):
         wrapping.required(module.EventFileWriter, name, then, title=_TITLE)
 
 
 def _on_directory(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     given = args[0].get_logdir()
-    directory = os.fspath(given)
-    _directories[given] = directory if "://" in directory else os.path.abspath(directory)
-    if not content.has_teller():
-        content.event(_directories[given], {})
+    _know(given, given)
+
+
+def _know(writer: Any, given: "str | os.PathLike[str]") -> None:
+    directory = _directories[writer] = absolute(given)
+    if not content.is_told(directory):
+        content.event(directory, {})
 
 
 def _on_event(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     event = args[1] if len(args) > 1 else kwargs["event"]
-    if content.has_teller() or not event.HasField("summary"):
+    if not event.HasField("summary") or not _is_wanted(directory := _directories[args[0].get_logdir()]):
         return
     values = {value.tag: number for value in event.summary.value if (number := _scalar(value)) is not None}
     if values:
-        content.event(_directories[args[0].get_logdir()], values, step=event.step, time=event.wall_time)
+        content.event(directory, values, step=event.step, time=event.wall_time)
+
+
+def _is_wanted(directory: str) -> bool:
+    return content.wanted(content.METRICS) and not content.is_told(directory)
+
+
+def _on_writer(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    handle, directory = wrapping.argument(args, kwargs, 0, "writer"), wrapping.argument(args, kwargs, 1, "logdir")
+    if _is_known(directory):
+        _know(id(handle), directory.numpy().decode())
+
+
+def _on_summary(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    handle, step, tensor, tag, metadata = args[:5]
+    directory = _directories.get(id(handle))
+    if directory is None or not _is_wanted(directory) or not _is_known(tensor) or tensor.shape.rank:
+        return
+    kind = sys.modules["tensorflow.core.framework.summary_pb2"].SummaryMetadata.FromString(metadata)
+    if kind.plugin_data.plugin_name == "scalars":
+        step = int(step.numpy() if hasattr(step, "numpy") else step)
+        content.event(directory, {tag: float(tensor.numpy())}, step=step, time=time.time())
+
+
+def _is_known(tensor: Any) -> bool:
+    """Whether a tensor of TensorFlow has a value: one that a `tf.function` works with has none yet."""
+    return hasattr(tensor, "numpy")
 
 
 def _scalar(value: Any) -> "int | float | None":

@@ -18,8 +18,19 @@ Watcher = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
 Forerunner = Callable[[tuple[Any, ...], dict[str, Any]], object]
 
 
+class Depth:
+    """How many calls of the watched functions that share this object are under way.
+
+    Attributes:
+        calls: That number.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
 def after(
-    owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False, first: Forerunner | None = None
+    owner: Any, name: str, then: Watcher, *, title: str, outermost: Depth | None = None, first: Forerunner | None = None
 ) -> bool:
     """Have `then(result, args, kwargs)` called after each call of `owner.name` that has not raised.
 
@@ -28,7 +39,8 @@ def after(
         name: Of a function in it that is no class method; of a method `args` begin with its object.
         then: What is called.
         title: What is lost where it fails, for the one line that says so.
-        outermost: Whether calls that the function makes of itself are left out.
+        outermost: If given, `then` is left out for a call that is made within another call of a function that was
+            given the same object.
         first: What is called before the function, if anything.
 
     Returns:
@@ -40,19 +52,18 @@ def after(
         return False
     if hasattr(original, "_is_of_wandb_shim"):
         return True
-    depth = 0
+    depth = outermost or Depth()
 
     @functools.wraps(original)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        nonlocal depth
         if first is not None:
             quietly(first, args, kwargs, title=title)
-        depth += 1
+        depth.calls += 1
         try:
             result = original(*args, **kwargs)
         finally:
-            depth -= 1
-        if not (depth and outermost):
+            depth.calls -= 1
+        if outermost is None or not depth.calls:
             quietly(then, result, args, kwargs, title=title)
         return result
 
@@ -66,7 +77,7 @@ def nothing(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def required(
-    owner: Any, name: str, then: Watcher, *, title: str, outermost: bool = False, first: Forerunner | None = None
+    owner: Any, name: str, then: Watcher, *, title: str, outermost: Depth | None = None, first: Forerunner | None = None
 ) -> None:
     """Do what `after` does, for a function that must be there.
 

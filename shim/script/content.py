@@ -27,8 +27,9 @@ _SKIPPED = frozenset(environment.comma_separated(os.environ.get(environment.SKIP
 
 # Kinds that a hook has failed with, and that are not tried again.
 _failed: "set[str]" = set()
-# Frameworks whose own patches tell their metrics.
+# Frameworks whose own patches tell their metrics; and directories in which is only what such a patch tells.
 _tellers: "set[str]" = set()
+_written_by_tellers: "set[str]" = set()
 
 
 def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ()) -> None:
@@ -84,9 +85,14 @@ def tells(framework: str) -> None:
     _tellers.add(framework)
 
 
-def has_teller() -> bool:
-    """Whether a framework's own patch tells its metrics."""
-    return bool(_tellers)
+def tells_in(directory: str) -> None:
+    """Tell nothing of what is written for TensorBoard to this absolute directory: a framework's own patch tells it."""
+    _written_by_tellers.add(directory)
+
+
+def is_told(directory: str) -> bool:
+    """Whether a framework's own patch tells what is written for TensorBoard in a directory."""
+    return bool(_tellers) or directory in _written_by_tellers
 
 
 def summary(values: "Mapping[str, Any]") -> None:

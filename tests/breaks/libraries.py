@@ -6,6 +6,8 @@ from tests.breaks.row import Break
 
 _BOOSTERS = "tests/integration/test_boosters.py"
 _ROWS = f"{_BOOSTERS}::test_the_rows_are_those_of_wandbs_own_callbacks_and_the_script_does_the_same"
+_TENSORBOARD = "tests/integration/test_tensorboard.py"
+_TORCHTUNE = "tests/integration/test_torchtune.py"
 
 BREAKS = (
     Break(
@@ -63,5 +65,40 @@ BREAKS = (
         "if _rows.row:  #",
         "if True:  #",
         "tests/integration/test_fastai_ultralytics.py::test_fastais_rows_are_those_of_its_own_callback",
+    ),
+    Break(
+        "what a logger of torchtune has of another of its functions is no row of its own",
+        "shim/patches/torchtune.py",
+        '"log", _on_log, title=_TITLE, outermost=depth,',
+        '"log", _on_log, title=_TITLE,',
+        f"{_TORCHTUNE}::test_the_rows_and_the_configuration_are_those_of_its_wandb_logger[TensorBoardLogger]",
+    ),
+    Break(
+        "what torchtune's TensorBoardLogger writes is told once",
+        "shim/patches/torchtune.py",
+        "        content.tells_in(absolute(logger.log_dir))\n",
+        "        pass\n",
+        f"{_TORCHTUNE}::test_what_its_tensorboard_logger_writes_is_told_once_and_what_others_write_is_told",
+    ),
+    Break(
+        "what Keras's TensorBoard callback writes is told once",
+        "shim/patches/keras.py",
+        'for part in ("train", "validation"):',
+        "for part in ():",
+        f"{_TENSORBOARD}::test_what_keras_writes_for_tensorboard_is_there_once",
+    ),
+    Break(
+        "only a scalar of TensorFlow's is a metric",
+        "shim/patches/tensorboard.py",
+        '    if kind.plugin_data.plugin_name == "scalars":\n',
+        "    if kind is not None:\n",
+        f"{_TENSORBOARD}::test_with_tensorflow_they_are_those_too",
+    ),
+    Break(
+        "what a graph of TensorFlow writes is left to it",
+        "shim/patches/tensorboard.py",
+        'return hasattr(tensor, "numpy")',
+        "return True",
+        f"{_TENSORBOARD}::test_what_keras_writes_for_tensorboard_is_there_once",
     ),
 )

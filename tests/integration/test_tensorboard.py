@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.comparing import check_nothing_is_missing
+from tests.comparing import check_nothing_is_missing, configured
 from tests.environments import python_of
 from tests.jobs import Job
 from tests.wandb_server import Run
@@ -55,20 +55,74 @@ with SummaryWriter() as writer:
     writer.add_scalar("loss", 1, 0)
     writer.add_scalar("loss", 2, 1)
 """
+TENSORFLOW = """\
+import sys
+early = sorted(name for name in ("tensorboard", "tensorflow") if name in sys.modules)
+import tensorflow as tf
+
+train, val = tf.summary.create_file_writer("runs/train"), tf.summary.create_file_writer("runs/val")
+step = tf.Variable(60, dtype=tf.int64)
+for number in range(0, 50, 10):
+    with train.as_default(step=number):
+        tf.summary.scalar("loss", 1 / (number + 1))
+        tf.summary.scalar("lr/group0", tf.constant(0.1, tf.float64), step=tf.constant(number, tf.int64))
+        with tf.name_scope("inner"):
+            tf.summary.scalar("scoped", tf.Variable(number))
+    if not number % 20:
+        with val.as_default():
+            tf.summary.scalar("loss", 2 / (number + 1), step=number)
+tf.summary.scalar("nobody writes it", 1, step=1)
+train.set_as_default()
+tf.summary.experimental.set_step(step)
+tf.summary.scalar("loss", 5)
+tf.summary.scalar("loss", 6)
+with tf.summary.record_if(False):
+    tf.summary.scalar("hidden", 1)
+step.assign_add(1)
+tf.summary.scalar("loss", float("nan"))
+step.assign_add(1)
+tf.summary.scalar("loss", float("-inf"))
+tf.summary.text("said", "hello", step=70)
+tf.summary.write("no scalar", 1.5, step=72)
+train.close(), val.close()
+print("before the script's own imports:", early)
+"""
+# What the callback writes, Keras's own hook tells; a histogram is no scalar, and a graph's value none of Python's.
+KERAS = """\
+import sys
+import tensorflow as tf
+
+@tf.function
+def traced(value):
+    tf.summary.scalar("in a function", value, step=9)
+
+tf.keras.utils.set_random_seed(1)
+model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+model.compile("sgd", "mse")
+write = lambda epoch, logs: tf.summary.scalar("rate", 0.5, step=epoch)
+callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_end=write), tf.keras.callbacks.TensorBoard("logs")]
+x, y = tf.ones((16, 2)), tf.ones((16, 1))
+with tf.summary.create_file_writer("logs/own").as_default():
+    traced(tf.constant(1.0))
+    tf.summary.histogram("weights", [1.0, 2.0], step=9)
+    model.fit(x, y, epochs=2, verbose=0, validation_data=(x, y), callbacks=callbacks)
+print("trained")
+"""
 SEVERAL = ONE_DIRECTORY + '    writer.add_scalars("many", {"a": 1, "b": 2}, 1)\n'
 PRINTED = "before the script's own imports: []\n"
 
 
-def rows_of(run: Run) -> list[list[str]]:
+def rows_of(run: Run, *left_out: str) -> list[list[str]]:
     """Its history; two directories are two threads of wandb's, so each is a list of its own."""
-    rows = [{name: value for name, value in row.items() if name not in ("_step", "_runtime")} for row in run.history]
+    left_out = ("_step", "_runtime", *left_out)
+    rows = [{name: value for name, value in row.items() if name not in left_out} for row in run.history]
     told = [json.dumps(row, sort_keys=True) for row in rows]
     return [[row for row in told if ("val/" in row) is of_val] for of_val in (False, True)]
 
 
-def check_rows(native: Run, ours: Run) -> None:
-    """The rows are the same."""
-    for expected, found in zip(rows_of(native), rows_of(ours), strict=True):
+def check_rows(native: Run, ours: Run, *left_out: str) -> None:
+    """The rows are the same, but for what is left out."""
+    for expected, found in zip(rows_of(native, *left_out), rows_of(ours, *left_out), strict=True):
         assert found == expected
         assert found
 
@@ -96,7 +150,55 @@ def test_with_tensorboardx_they_are_those_too(job: Job, environment: str) -> Non
     job.run(python, "synced.py", shim=False)
     done = job.run(python, "train.py")
     assert done.stdout == PRINTED
-    check_rows(*job.server.runs)
+    native, ours = job.server.runs
+    check_rows(native, ours)
+
+
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@pytest.mark.matrix  # TensorFlow's environment takes a while to make
+def test_with_tensorflow_they_are_those_too(job: Job) -> None:
+    python = python_of("tensorflow")
+    job.write("synced.py", SYNCED + TENSORFLOW)
+    job.write("train.py", TENSORFLOW)
+    job.run(python, "synced.py", shim=False, environ=QUIET)
+    done = job.run(python, "train.py", environ=QUIET)
+    job.run(python, "train.py", environ={**QUIET, "WANDB_SHIM_TENSORBOARD": "off"})
+    native, ours, off = job.server.runs
+    assert done.stdout == PRINTED
+    assert done.stderr.count("wandb-shim:") == 1
+    check_rows(native, ours, "_timestamp")
+    assert not off.history
+
+
+@pytest.mark.matrix
+def test_what_keras_writes_for_tensorboard_is_there_once(job: Job) -> None:
+    python = python_of("tensorflow")
+    job.write("train.py", KERAS)
+    for skipped in ("", "keras"):
+        done = job.run(python, "train.py", environ={**QUIET, "WANDB_SHIM_SKIP": skipped})
+        assert (done.stdout, done.stderr.count("wandb-shim:")) == ("trained\n", 1)
+    ours, skipping = [
+        {name for row in run.history for name in row if not name.startswith("_")} for run in job.server.runs
+    ]
+    of_keras = {"epoch/epoch", "epoch/learning_rate", "epoch/loss", "epoch/val_loss"}
+    # The callback gives what it has of a batch to whatever writer is the default.
+    assert ours == {*of_keras, "own/rate", "own/batch_loss", "global_step"}
+    assert skipping > {"own/rate", "train/epoch_loss", "validation/epoch_loss"}
+    assert not skipping & of_keras
+
+
+@pytest.mark.matrix
+def test_a_script_that_asks_wandb_for_what_tensorflow_writes_has_it_as_without_the_shim(job: Job) -> None:
+    job.write("train.py", SYNCED.replace("init(", "init(name='tb', ") + TENSORFLOW.replace('"runs/', '"'))
+    for shim in (False, True):
+        job.run(python_of("tensorflow"), "train.py", shim=shim, environ=QUIET)
+        for place in ("train", "val"):
+            shutil.rmtree(job.directory / place)
+    native, run = job.server.runs
+    check_rows(native, run, "_timestamp")
+    assert (run.display_name, configured(run)) == (native.display_name, configured(native))
 
 
 @pytest.mark.parametrize("environment", RELEASES)
