@@ -58,7 +58,7 @@ def _before_log(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _on_log(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if content.wanted(content.METRICS) and args[0].is_main_process:
+    if args[0].is_main_process:
         values = wrapping.argument(args, kwargs, 1, "values")
         content.metrics(values, step=wrapping.argument(args, kwargs, 2, "step"))
 

@@ -23,6 +23,8 @@ _VALUE_MAX = 1 << 16
 _INTEGER_MAX = 1 << 63
 _FUNCTIONS = ("function", "method", "builtin_function_or_method", "cython_function_or_method")
 
+# Loaded as soon as the script imports wandb.
+_ATTACH = f"{__package__}.attach"
 _SKIPPED = frozenset(environment.comma_separated(os.environ.get(environment.SKIP, "")))
 
 # Kinds that a hook has failed with, and that are not tried again.
@@ -138,10 +140,10 @@ def as_number(value: "Any") -> "int | float | None":
     """A metric's value as a plain number; None for what is none, or has several elements."""
     if type(value) in (int, float):
         return value  # type: ignore[no-any-return]
-    if isinstance(value, bool):
+    if isinstance(value, int):  # a bool, too
         return int(value)
-    if isinstance(value, int | float):
-        return float(value) if isinstance(value, float) else int(value)
+    if isinstance(value, float):
+        return float(value)
     try:
         if hasattr(type(value), "shape") and value.shape in ((), (1,)):  # numpy, torch, TensorFlow, JAX
             item = value.item() if hasattr(value, "item") else float(value)
@@ -288,7 +290,7 @@ def _way(kind: str) -> "channel.Channel | None":
     way = channel.current()
     if way is None or kind in _SKIPPED:
         return None
-    attach = sys.modules.get(f"{__package__}.attach")
+    attach = sys.modules.get(_ATTACH)
     return None if attach is not None and attach.has_asked() else way
 
 
