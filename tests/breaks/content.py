@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.breaks.row import Break
 
+_LISTENS = "tests/unit/test_content_rows.py::test_a_figure_is_asked_for_its_number_only_where_somebody_listens"
+
 BREAKS = (
     Break(
         "a row of Hugging Face's Trainer is what it was before a callback took names out",
@@ -32,6 +34,41 @@ BREAKS = (
         "attached.remove_from_config(self._run, list(self._config))",
         "pass",
         "tests/integration/test_content.py::test_it_makes_room_for_the_configuration_of_a_script_that_asks_for_the_run[wandb]",
+    ),
+    Break(
+        "rows wait while the script may ask for the run yet",
+        "shim/script/content.py",
+        '"waits": "wandb" in sys.modules',
+        '"waits": False',
+        "tests/integration/test_content.py::test_no_row_is_told_of_a_script_that_asks_for_the_run",
+    ),
+    Break(
+        "only so many rows wait",
+        "shim/companion/content.py",
+        'if message.get("waits") and len(self._waiting) < _WAITING_MAX:',
+        'if message.get("waits"):',
+        "tests/unit/test_content_rows.py::test_rows_wait_for_the_scripts_own_run_until_there_are_too_many",
+    ),
+    Break(
+        "what is under way when the script asks for its run is not logged",
+        "shim/companion/content.py",
+        "first, self._over = not self._over, True",
+        "first, self._over = not self._over, False",
+        "tests/unit/test_content_rows.py::test_nothing_is_logged_that_was_under_way_when_the_script_asked_for_the_run",
+    ),
+    Break(
+        "nothing is told once the script has asked for its run",
+        "shim/script/content.py",
+        "return None if attach is not None and attach.has_asked() else way",
+        "return way",
+        f"{_LISTENS}[the script has its own run]",
+    ),
+    Break(
+        "a kind that is skipped is not told",
+        "shim/script/content.py",
+        "if way is None or kind in _SKIPPED:",
+        "if way is None:",
+        f"{_LISTENS}[skipped]",
     ),
     Break(
         "a configuration has a bound of keys",

@@ -124,6 +124,27 @@ def test_it_makes_room_for_the_configuration_of_a_script_that_asks_for_the_run(j
     assert [row["loss"] for row in run.history] == [1]
 
 
+OWN_ROWS = """\
+import importlib, time
+content = importlib.import_module("_wandb_shim.script.content")
+import wandb
+content.metrics({"early": 1}, step=5)
+time.sleep(1)
+with wandb.init() as run:
+    content.metrics({"late": 1}, step=6)
+    run.log({"loss": 1})
+content.metrics({"last": 1}, step=7)
+"""
+
+
+def test_no_row_is_told_of_a_script_that_asks_for_the_run(job: Job, python: Path) -> None:
+    job.write("train.py", OWN_ROWS)
+    job.run(python, "train.py")
+    rows = job.server.run().history
+    assert [{name for name in row if not name.startswith("_")} for row in rows] == [{"loss"}]
+    assert rows[0]["_step"] == 0
+
+
 @pytest.mark.parametrize("skipped", ["argparse", "config"])
 def test_it_is_left_out_by_name_and_by_kind(job: Job, python: Path, skipped: str) -> None:
     job.write("train.py", TWO_PARSERS)
