@@ -74,6 +74,9 @@ ROWS: dict[str, Row] = {
             "    return config\n"
         },
     ),
+    "ml_collections-dict": Row(
+        "--config.lr=0.5 --config.model.sizes=(3,)", {"config": {"lr": 0.5, "model": {"sizes": [3], "name": "m"}}}
+    ),
     "docopt": Row(
         "fit --batch-size=8 data.csv", {"fit": True, "test": False, "batch_size": "8", "lr": "0.1", "data": "data.csv"}
     ),

@@ -225,3 +225,58 @@ def test_of_two_ranks_one_logs_the_checkpoints(job: Job, python: Path) -> None:
     run = job.server.run()
     assert [row["trainer/global_step"] for row in run.history if "train/loss_step" in row] == [1, 3, 5]
     assert [step for step, _ in versions(job, "exp-1.5b")] == [2, 2, 4, 4]
+
+
+# By a file and words; what the command line does not say is in the configuration, too.
+CLI = """
+from lightning.pytorch.cli import LightningCLI
+
+class Data(L.LightningDataModule):
+    def __init__(self, rows: int = 16):
+        super().__init__()
+        self.rows = rows
+
+    def train_dataloader(self):
+        return data(self.rows)
+
+class Plain(Model):
+    def __init__(self, width: int = 1, rate: float = 0.1, hub_token: str = "hf_secret"):
+        super().__init__(width, hub_token)
+
+    validation_step = None
+
+LightningCLI(Plain, Data, seed_everything_default=1)
+print("trained", torch.rand(1).item())
+"""
+CLI_CONFIG = """\
+trainer:
+  max_epochs: 2
+  accelerator: cpu
+  log_every_n_steps: 2
+  enable_checkpointing: false
+  enable_progress_bar: false
+  enable_model_summary: false
+"""
+
+
+def test_a_command_line_of_lightning_is_the_configuration_and_its_metrics_are_rows(job: Job, python: Path) -> None:
+    job.write("train.py", parts() + CLI)
+    job.write("cli.yaml", CLI_CONFIG)
+    words = ("fit", "--config", "cli.yaml", "--model.width=4", "--data.rows", "12")
+    logger = ("--trainer.logger=WandbLogger", "--trainer.logger.project=theirs", "--trainer.logger.name=mine")
+    printed = []
+    for shim, more in ((False, logger), (False, ("--trainer.logger=false",)), (True, ("--trainer.logger=false",))):
+        printed.append(job.run(python, "train.py", *words, *more, shim=shim).stdout)
+        for config in job.directory.glob("**/config.yaml"):
+            config.unlink()
+    native, run = job.server.runs
+    assert printed[2] == printed[1]
+    assert [steady(row) for row in run.history] == [steady(row) for row in native.history]
+    assert len(run.history) == 5
+    assert run.config["lightning"] == {**configured(native), "hub_token": "********"}
+    args = run.config["args"]
+    assert (args["subcommand"], args["fit"]["seed_everything"]) == ("fit", 1)
+    assert args["fit"]["model"] == {"width": 4, "rate": 0.1, "hub_token": "********"}
+    assert args["fit"]["data"] == {"rows": 12}
+    given = {name: args["fit"]["trainer"][name] for name in ("max_epochs", "log_every_n_steps", "logger", "devices")}
+    assert given == {"max_epochs": 2, "log_every_n_steps": 2, "logger": False, "devices": "auto"}
