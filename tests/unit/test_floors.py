@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,3 +136,29 @@ def test_the_launcher_knows_of_the_shim_what_both_halves_share() -> None:
                 assert names <= shared, path
             if isinstance(node, ast.ImportFrom):
                 assert (node.module or "").partition(".")[0] != "wandb", path
+
+
+def states(path: Path) -> set[str]:
+    """Names of a module that its functions change: those declared global, and those that begin as empty containers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id != target.id.upper() and value is not None:
+            text = ast.unparse(value)
+            if text in ("[]", "{}") or text.endswith("()") or text.startswith("Liveness("):
+                found.add(target.id)
+    return found
+
+
+def test_the_architecture_names_the_state_of_every_module() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    paragraph = re.search(r"^State of modules.*?\n\n", text, re.DOTALL | re.MULTILINE)
+    assert paragraph is not None
+    told = {
+        module: set(re.findall(r"\w+", names))
+        for module, names in re.findall(r"`([\w/]+)`\s+\(([^)]*)\)", paragraph.group())
+    }
+    found = {str(path.relative_to(ROOT / "shim").with_suffix("")): states(path) for path in modules()}
+    assert told == {module: names for module, names in found.items() if names}
