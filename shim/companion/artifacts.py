@@ -9,11 +9,13 @@ not.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
@@ -22,7 +24,7 @@ from ..checkpoint import Checkpoint, as_wandb_keeps, clean
 from . import ending
 from .beside import Beside
 from .contents import Contents, contents_of
-from .journal import note, rows, uncommitted
+from .journal import note, remember, rows, uncommitted
 from .liveness import Liveness
 from .mounts import path_outside
 
@@ -32,10 +34,19 @@ DRAIN_BOUND = 120.0
 # Seconds that a save may wait until the files of earlier saves have been looked at. That is local work, and done by
 # then, unless saves follow each other faster than their files can be listed.
 LOOK_BOUND = 10.0
+# Checkpoints of which it is known what was saved last, the newest: as many as wandb keeps of its artifacts.
+_KNOWN_MAX = 100
 
-
-# What is waited for: its name, a step, and how often that was told before.
+# What is waited for: its name, a step, and which of all saves it is.
 _Ticket = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was saved last at one path: its files, and whether W&B has them."""
+
+    contents: Contents
+    is_committed: bool = False
 
 
 class Committer:
@@ -45,13 +56,11 @@ class Committer:
         self._run: Any = None
         self._joined: dict[str, Any] = {}
         self._seen: set[_Ticket] = set()
-        # By key, how often it was saved, and what its files were like the last time.
-        self._saves: dict[tuple[str, int], int] = {}
-        self._looked: dict[tuple[str, int], Contents] = {}
-        self._committed: set[tuple[str, int]] = set()
+        self._saves = itertools.count(1)
+        self._known: dict[tuple[str, int], _Known] = {}
         self._recovered: set[str] = set()
         self._directories: list[str] = []
-        # What the run lacks if it ends now: by name, and by how often that name was told before.
+        # What the run lacks if it ends now: each under its ticket.
         self._pending: dict[_Ticket, Checkpoint | str] = {}
         self._given_up: set[_Ticket] = set()
         self._not_looked_at: set[_Ticket] = set()
@@ -107,12 +116,11 @@ class Committer:
             hold: Whether the script may be about to log the checkpoint itself; see beside.py.
         """
         with self._changed:
-            number = self._saves[checkpoint.key] = self._saves.get(checkpoint.key, 0) + 1
-            ticket = (*checkpoint.key, number)
+            ticket = (*checkpoint.key, next(self._saves))
             self._pending[ticket] = checkpoint
             self._not_looked_at.add(ticket)
         self._beside.begin(checkpoint.path, hold=hold)
-        self.recover(os.path.dirname(checkpoint.journal_path), run)
+        self.recover(os.path.dirname(checkpoint.journal_path), run, but=checkpoint)
         note(checkpoint, "saved")
         self._to_look_at.put(functools.partial(self._look, checkpoint, ticket, run))
 
@@ -121,17 +129,16 @@ class Committer:
         with self._changed:
             return self._changed.wait_for(lambda: not self._not_looked_at, bound)
 
-    def recover(self, directory: str, run: str | None = None) -> None:
-        """Log what an earlier process saved in `directory` and could not commit; once a directory."""
+    def recover(self, directory: str, run: str | None = None, but: Checkpoint | None = None) -> None:
+        """Log what an earlier process saved in `directory` and could not commit, once a directory; all `but` one."""
         if directory in self._recovered:
             return
         self._recovered.add(directory)
         self._directories.append(directory)
         for checkpoint in uncommitted(directory):
-            if checkpoint.key in self._saves:  # and saved again by this one
-                continue
-            log.info(f"{checkpoint.path} was saved by an earlier process and not committed: logging it now")
-            self.commit(checkpoint, run)
+            if but is None or checkpoint.key != but.key:  # that one is saved again by this process
+                log.info(f"{checkpoint.path} was saved by an earlier process and not committed: logging it now")
+                self.commit(checkpoint, run)
 
     def use(self, name: str, loaded: Checkpoint | None = None, run: str | None = None) -> None:
         """Mark an artifact as an input of the run, in the background: training waits for lineage as little.
@@ -183,10 +190,12 @@ class Committer:
 
     def _look(self, checkpoint: Checkpoint, ticket: _Ticket, run: str | None) -> None:
         try:
-            before, now = self._looked.get(checkpoint.key), contents_of(checkpoint.path)
-            artifact = None if now.is_same(before) else make_artifact(checkpoint, now.state)
-            self._looked[checkpoint.key] = now
-            log_it = functools.partial(self._log, checkpoint, ticket, artifact, run)
+            known, now = self._known.pop(checkpoint.key, None), contents_of(checkpoint.path)
+            artifact = None
+            if known is None or not now.is_same(known.contents):
+                known, artifact = _Known(now), make_artifact(checkpoint, now.state)
+            remember(self._known, checkpoint.key, known, _KNOWN_MAX)
+            log_it = functools.partial(self._log, checkpoint, ticket, known, artifact, run)
             self._beside.once_over(checkpoint.path, functools.partial(self._to_tell.put, log_it))
         except Exception as error:  # the next one is to be looked at, too
             self._done(ticket, _not_logged(checkpoint, error))
@@ -194,16 +203,17 @@ class Committer:
             self._not_looked_at.discard(ticket)
             self._changed.notify_all()
 
-    def _log(self, checkpoint: Checkpoint, ticket: _Ticket, artifact: Any | None, run_id: str | None) -> None:
-        """Log it, unless the script has; None where the same was to be logged before."""
+    def _log(
+        self, checkpoint: Checkpoint, ticket: _Ticket, known: _Known, artifact: Any | None, run_id: str | None
+    ) -> None:
+        """Log it, unless the script has; no artifact where the same was to be logged before."""
         problem = ""
         try:
             if artifact is not None:
-                self._committed.discard(checkpoint.key)
                 if not self._beside.steps_back(checkpoint.path):
                     self._log_artifact(checkpoint, artifact, self._run_of(run_id))
-                self._committed.add(checkpoint.key)
-            if checkpoint.key in self._committed:
+                known.is_committed = True
+            if known.is_committed:
                 note(checkpoint, "committed")
         except Exception as error:
             problem = _not_logged(checkpoint, error)

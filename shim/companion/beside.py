@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from .. import log
 
-# Directories of the script's own artifacts that are remembered.
-_REMEMBERED = 1000
+# What is remembered at the most: directories of the script's own artifacts, of which a script may log many between
+# two saves, and checkpoints that are ours.
+_THEIRS_MAX, _OURS_MAX = 1000, 100
 
 
 class Beside:
@@ -26,8 +27,8 @@ class Beside:
         self._lock = threading.Lock()
         self._held: dict[str, list[Callable[[], None]]] = {}
         # Directory that an artifact of the script refers to, and whether that is of type "model".
-        self._theirs: deque[tuple[str, bool]] = deque(maxlen=_REMEMBERED)
-        self._ours: deque[str] = deque(maxlen=_REMEMBERED)
+        self._theirs: deque[tuple[str, bool]] = deque(maxlen=_THEIRS_MAX)
+        self._ours: deque[str] = deque(maxlen=_OURS_MAX)
         self._script_is_late = False
 
     def begin(self, path: str, *, hold: bool) -> None:

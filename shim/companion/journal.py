@@ -47,7 +47,7 @@ def uncommitted(directory: str) -> list[Checkpoint]:
         if state == "committed":
             saved.pop(checkpoint.key, None)
         else:
-            _remember(saved, checkpoint.key, checkpoint)
+            remember(saved, checkpoint.key, checkpoint, _CHECKPOINTS_MAX)
     return [checkpoint for checkpoint in saved.values() if os.path.exists(checkpoint.path)]
 
 
@@ -55,7 +55,7 @@ def rows(directory: str) -> list[dict[str, Any]]:
     """Path, step and last state of each checkpoint in the journal that is still there."""
     last: dict[tuple[str, int], tuple[str, Checkpoint]] = {}
     for state, checkpoint in _entries(directory):
-        _remember(last, checkpoint.key, (state, checkpoint))
+        remember(last, checkpoint.key, (state, checkpoint), _CHECKPOINTS_MAX)
     return [
         {"path": checkpoint.path, "step": checkpoint.step, "state": state}
         for state, checkpoint in last.values()
@@ -63,9 +63,10 @@ def rows(directory: str) -> list[dict[str, Any]]:
     ]
 
 
-def _remember(found: dict[tuple[str, int], _Kept], key: tuple[str, int], kept: _Kept) -> None:
+def remember(found: dict[tuple[str, int], _Kept], key: tuple[str, int], kept: _Kept, most: int) -> None:
+    """Keep something of a checkpoint, by its key, in place of the oldest where there are more than `most`."""
     found[key] = kept
-    if len(found) > _CHECKPOINTS_MAX:
+    if len(found) > most:
         del found[next(iter(found))]
 
 

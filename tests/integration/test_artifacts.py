@@ -225,6 +225,54 @@ def test_many_saves_without_a_pause_are_all_committed_in_little_memory(job: Job,
     assert after - before < 20_000, (before, after)
 
 
+# Commits as many checkpoints twice, as the companion does; prints what that holds after each time: how many objects of
+# our classes and of wandb's artifacts there are, and how many values the committer leads to.
+HOLDS = """\
+import collections, gc, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import wandb
+from shim.checkpoint import Checkpoint
+from shim.companion.artifacts import Committer
+
+PLAIN = (collections.deque, dict, list, set, str, tuple)
+
+def is_ours(one):
+    return str(type(one).__module__).startswith("shim.")
+
+def values_below(one):
+    found, left = {}, [one]
+    while left:
+        one = left.pop()
+        if id(one) not in found and (type(one) in PLAIN or is_ours(one)):
+            found[id(one)] = one
+            left += gc.get_referents(one)
+    return len(found)
+
+committer, count = Committer(), int(sys.argv[2])
+committer.begin(wandb.init(mode="offline"))
+for first in (1, 1 + count):
+    for step in range(first, first + count):
+        path = pathlib.Path(f"ckpts/step-{step}").absolute()
+        path.mkdir(parents=True)
+        path.joinpath("weights").write_text("weights")
+        committer.commit(Checkpoint(str(path), "ckpts", step))
+    committer.drain()
+    gc.collect()
+    kinds = collections.Counter(type(one).__name__ for one in gc.get_objects() if is_ours(one))
+    artifacts = sum(type(one) is wandb.Artifact for one in gc.get_objects())
+    print(artifacts, sorted(kinds.items()), values_below(committer))
+"""
+
+
+def test_a_companion_holds_no_more_after_many_checkpoints_than_after_some(job: Job) -> None:
+    job.write("holds.py", HOLDS)
+    done = job.run(python_of("wandb-3.12"), "holds.py", job.home, "120", shim=False, environ={"WANDB_SILENT": "true"})
+    after_some, after_many = done.stdout.splitlines()
+    assert after_many == after_some
+    assert after_some.startswith("100 [")  # as many as wandb keeps in any process
+    assert "('Committer', 1)" in after_some
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may make a mount namespace here")
 def test_the_path_in_the_metadata_is_that_outside_of_a_bind_mount(job: Job, python: Path) -> None:
     (job.directory / "on the host").mkdir()
