@@ -36,7 +36,7 @@ class Liveness:
 
     def watch(self, directory: str) -> None:
         """Watch a directory in which checkpoints will be saved."""
-        beside.follow_artifacts()
+        checkpoints.follow_artifacts()
         if self._wrapped is not None:
             owner, name, ours = self._wrapped
             beside.stand_around(owner, (name,), (ours,))

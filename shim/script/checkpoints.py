@@ -7,6 +7,9 @@ gets a companion that joins its run.
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +24,8 @@ from . import attach, channel
 _SETTLE_BOUND = 10.0
 # Seconds after a save from which on nothing is waited for.
 _LONG_AGO = 60.0
+
+_FILE = "file://"
 
 _last_save = 0.0
 # For each thread, the paths saved so far in a save that somebody else has wrapped, too; None outside of such a save.
@@ -62,6 +67,7 @@ def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
         place_noted_in: A file into which the companion writes the run's "entity/project"; "" for none.
     """
     global _last_save
+    follow_artifacts()
     held = getattr(_around, "held", None)
     message = {"tell": "saved", "checkpoint": checkpoint.to_dict(), "place": place_noted_in}
     if tell({**message, "hold": held is not None}):
@@ -84,6 +90,36 @@ def around(original: Callable[..., Any], instance: object, args: tuple[Any, ...]
         _around.held = None
         for path in held:
             tell({"tell": "over", "path": path})
+
+
+def follow_artifacts() -> None:
+    """Tell from now on to which directories the script's own artifacts refer; a second call changes nothing."""
+    kind = getattr(getattr(sys.modules.get("wandb"), "sdk", None), "wandb_run", None)
+    run = getattr(kind, "Run", None)
+    original = getattr(run, "_log_artifact", None)
+    if original is None or hasattr(original, "_is_of_wandb_shim"):
+        return
+
+    @functools.wraps(original)
+    def log_artifact(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        try:
+            directory = _directory_of(result)
+            if directory:
+                tell({"tell": "logged", "path": directory, "is_model": result.type == "model"})
+        except Exception as error:  # no concern of the script's
+            log.debug(f"an artifact of the script was not understood: {type(error).__name__}: {error}")
+        return result
+
+    log_artifact._is_of_wandb_shim = True  # type: ignore[attr-defined]
+    run._log_artifact = log_artifact  # type: ignore[union-attr]
+
+
+def _directory_of(artifact: Any) -> str:
+    """The common directory of the local files to which an artifact refers; "" where it refers to none."""
+    references = (getattr(entry, "ref", None) for entry in artifact.manifest.entries.values())
+    files = [one.removeprefix(_FILE) for one in references if isinstance(one, str) and one.startswith(_FILE)]
+    return os.path.realpath(os.path.commonpath(files)) if files else ""
 
 
 def loaded(name: str, checkpoint: Checkpoint) -> None:

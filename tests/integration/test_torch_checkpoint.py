@@ -66,6 +66,36 @@ def test_saved_directories_are_artifacts_and_loaded_ones_inputs(job: Job) -> Non
     assert run.used_artifacts == ["ckpts:v1"]
 
 
+# The script logs its checkpoints itself, after their saves; the last one it does not.
+LOGS_AFTER = """\
+import pathlib, time
+import torch, wandb
+import torch.distributed.checkpoint as dcp
+
+def is_committed(step):
+    lines = "".join(one.read_text() for one in pathlib.Path("ckpts").glob(".wandb-shim-*")).splitlines()
+    return any('"committed"' in line and f"step-{step}" in line for line in lines)
+
+run = wandb.init()
+for step in (1, 2, 3, 4):
+    path = pathlib.Path(f"ckpts/step-{step}").absolute()
+    dcp.save({"w": torch.ones(3)}, checkpoint_id=path, no_dist=True)
+    while step == 1 and not is_committed(step):
+        time.sleep(0.05)
+    if step < 4:
+        artifact = wandb.Artifact("mine", type="model", metadata={"step": step})
+        artifact.add_reference(f"file://{path}", checksum=False)
+        run.log_artifact(artifact)
+"""
+
+
+def test_of_a_script_that_logs_its_checkpoints_after_their_saves_only_the_first_is_there_twice(job: Job) -> None:
+    job.write("train.py", LOGS_AFTER)
+    job.run(python_of("frameworks"), "train.py")
+    logged = sorted((artifact.metadata["step"], artifact.collection) for artifact in job.server.artifacts)
+    assert logged == [(1, "ckpts"), (1, "mine"), (2, "mine"), (3, "mine"), (4, "ckpts")]
+
+
 FILES = """\
 import io, os, pathlib, warnings
 warnings.simplefilter("always")
