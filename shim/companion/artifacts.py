@@ -92,6 +92,8 @@ class Committer:
             if message.get("place"):
                 self._to_tell.put(functools.partial(self._note_place, message["place"], run))
             self.commit(Checkpoint.from_dict(message["checkpoint"]), run, hold=message.get("hold", False))
+        elif what == "late":
+            self.leave(Checkpoint.from_dict(message["checkpoint"]))
         elif what == "over":
             self._beside.release(message["path"])
         elif what == "logged":
@@ -123,6 +125,11 @@ class Committer:
         self.recover(os.path.dirname(checkpoint.journal_path), run, but=checkpoint)
         note(checkpoint, "saved")
         self._to_look_at.put(functools.partial(self._look, checkpoint, ticket, run))
+
+    def leave(self, checkpoint: Checkpoint) -> None:
+        """Leave one that belongs to no run of this process to the next start, with what else is left beside it."""
+        self._recovered.add(os.path.dirname(checkpoint.journal_path))
+        note(checkpoint, "saved")
 
     def settle(self, bound: float = LOOK_BOUND) -> bool:
         """Wait until the files of all saved checkpoints have been looked at; whether they have."""

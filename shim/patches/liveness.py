@@ -78,7 +78,9 @@ class Liveness:
 
     def _tell(self, what: str, **more: str) -> None:
         of_patch = {"library": self._name_and_version(), "function": self._function, "layout": self._layout}
-        checkpoints.tell({"tell": what, **more, **of_patch})
+        message = {"tell": what, **more, **of_patch}
+        if not checkpoints.tell(message):
+            checkpoints.tell_after_the_end(message)
 
     def _name_and_version(self) -> str:
         try:

@@ -118,7 +118,8 @@ def _on_save(original: Callable[..., Any], instance: Any, args: tuple[Any, ...],
     result = original(*args, **kwargs)
     temporary = Path(args[0] if args else kwargs["checkpoint_path"])
     try:
-        if checkpoints.has_run():
+        # One that began while the run was open belongs to it, even where the script has finished the run by now.
+        if checkpoints.has_run() or _managers.get(instance) == os.path.abspath(temporary):
             path = Path(os.path.abspath(temporary.parent), temporary.name.removeprefix("tmp_"))
             checkpoints.saved(_checkpoint(path, instance))
     except Exception as error:

@@ -3,8 +3,9 @@
 `save` and `async_save` end in `FileSystemWriter.finish`, in the coordinator alone and when everything is written: it
 gives the metadata's file its name (torch/distributed/checkpoint/filesystem.py, torch 2.13, lines 758 to 790;
 state_dict_saver.py, `finish_checkpoint`). With async_save that happens in a thread of torch's own, so no future has to
-be watched. Each load calls `FileSystemReader.set_up_storage_reader`, which is told whether this is the coordinator. A
-framework whose own patch tells its checkpoints is left to that patch; the nearest caller outside torch decides.
+be watched. Each save calls `FileSystemWriter.set_up_storage_writer` first, and each load
+`FileSystemReader.set_up_storage_reader`; both are told whether this is the coordinator. A framework whose own patch
+tells its checkpoints is left to that patch; the nearest caller outside torch decides.
 
 With AsyncCheckpointerType.PROCESS nothing is seen: that process has no way to the run.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import weakref
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -36,11 +38,14 @@ _STEP = re.compile(r"(\d+)(?!.*\d)")
 
 # For each path without a step in its name, how often it was saved.
 _saves: dict[str, int] = {}
+# Writers whose save began while a run was open: it belongs to that one, even where the script has finished it since.
+_begun: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def apply(module: ModuleType) -> None:
-    """Watch the two methods of this module."""
+    """Watch three methods of this module."""
     for kind, name, then, title in (
+        ("FileSystemWriter", "set_up_storage_writer", _on_begin, _SAVED),
         ("FileSystemWriter", "finish", _on_finish, _SAVED),
         ("FileSystemReader", "set_up_storage_reader", _on_reader, _LOADED),
     ):
@@ -53,16 +58,21 @@ def _owner(module: ModuleType, kind: str, name: str) -> type:
     return next((one for one in classes if name in vars(one)), classes[0])
 
 
+def _on_begin(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if wrapping.argument(args, kwargs, 1, "is_coordinator") and checkpoints.has_run():
+        _begun.add(args[0])
+
+
 def _on_finish(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    path = local(args[0].path)
-    if path and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
+    path, has_begun = local(args[0].path), args[0] in _begun
+    _begun.discard(args[0])
+    if path and (has_begun or checkpoints.has_run()) and not _is_told_by_a_framework(sys._getframe()):
         checkpoints.settle()  # the script may delete older ones as soon as this returns
         checkpoints.saved(checkpoint_of(path))
 
 
 def _on_reader(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    path = local(args[0].path)
-    is_coordinator = kwargs["is_coordinator"] if "is_coordinator" in kwargs else args[2]
+    path, is_coordinator = local(args[0].path), wrapping.argument(args, kwargs, 2, "is_coordinator")
     if path and is_coordinator and checkpoints.has_run() and not _is_told_by_a_framework(sys._getframe()):
         checkpoint = checkpoint_of(path, counts=False)
         checkpoints.loaded(checkpoint.name, checkpoint)

@@ -61,7 +61,7 @@ def way_of_this_process() -> channel.Channel | None:
         found = channel.current() or start.companion_of_own_run()
         if run is not _run and run._attach_id not in _waiting:
             _waiting.add(run._attach_id)
-            attached.before_finish(run, _drain, lambda: None)
+            attached.before_finish(run, _drain, _leave)
     return found
 
 

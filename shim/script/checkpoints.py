@@ -47,6 +47,12 @@ def tell(message: dict[str, Any]) -> bool:
         return False
 
 
+def tell_after_the_end(message: dict[str, Any]) -> bool:
+    """Tell the companion, which outlives a run that the script has finished; whether it is there."""
+    way = channel.current()
+    return way is not None and way.tell(message)
+
+
 def recover(directory: str) -> None:
     """Have what a killed job has left in `directory` logged now; called where checkpoints are saved there."""
     tell({"tell": "place", "directory": directory})
@@ -60,7 +66,7 @@ def settle() -> None:
 
 
 def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
-    """Make a complete checkpoint an artifact of the run.
+    """Make a complete checkpoint an artifact of the run, or leave it to the job's next start where the run is over.
 
     Args:
         checkpoint: What was saved.
@@ -74,6 +80,8 @@ def saved(checkpoint: Checkpoint, place_noted_in: str = "") -> None:
         if held is not None:
             held.append(checkpoint.path)
         _last_save = time.monotonic()
+    elif tell_after_the_end({"tell": "late", "checkpoint": checkpoint.to_dict()}):
+        log.warn(f"{checkpoint.path} was complete after the run's end; the next start of this job logs it")
     else:
         log.warn(f"{checkpoint.path} is not in W&B, the run's companion is gone; log it by hand: wandb artifact put")
 

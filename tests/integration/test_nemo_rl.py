@@ -385,6 +385,36 @@ def test_a_save_that_hangs_is_waited_for_no_longer_than_wandb_would(main: Job, p
     assert {"waited", "trained"} <= set(done.stdout.splitlines())
 
 
+# The save goes on while the script finishes its run, and is complete after that.
+LATE = """\
+import threading, wandb
+from algorithm import CONFIG, save
+from nemo_rl.utils.checkpoint import CheckpointManager
+
+run, finished = wandb.init(), threading.Event()
+manager = CheckpointManager(CONFIG)
+save(manager, 1, {}, wait_fn=finished.wait)
+run.finish()
+finished.set()
+manager.shutdown()
+"""
+
+
+@pytest.mark.parametrize("init", ["auto", "defer"])
+def test_a_save_that_is_complete_after_the_end_of_its_run_is_logged_by_the_next_start(
+    main: Job, python: Path, init: str
+) -> None:
+    main.write("train.py", LATE)
+    environ = {"WANDB_FINISH_TIMEOUT": "1", "WANDB_SHIM_INIT": init}
+    done = main.run(python, "train.py", environ=environ)
+    assert steps(main) == []
+    told = f"{main.directory}/results/step_1 was complete after the run's end; the next start of this job logs it"
+    assert [line for line in done.stderr.splitlines() if "step_1" in line] == [f"wandb-shim: {told}"]
+    main.write("train.py", "from algorithm import train\ntrain([(2, 0.5)], keep_top_k=None)\n")
+    main.run(python, "train.py")
+    assert steps(main) == [1, 2]
+
+
 EXITS_IN_A_SAVE = """\
 import os, sys, time
 from algorithm import CONFIG, save

@@ -66,6 +66,46 @@ def test_saved_directories_are_artifacts_and_loaded_ones_inputs(job: Job) -> Non
     assert run.used_artifacts == ["ckpts:v1"]
 
 
+# A save that begins in a run and is complete after its end; one that begins in none; one in the next run.
+LATE = """\
+import threading
+import torch, wandb
+import torch.distributed.checkpoint as dcp
+
+begun, finished = threading.Event(), threading.Event()
+
+class Slow(dcp.FileSystemWriter):
+    def write_data(self, *args):
+        begun.set()
+        finished.wait()
+        return super().write_data(*args)
+
+state = {"w": torch.ones(3)}
+torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=torch.distributed.HashStore())
+wandb.init()
+future = dcp.async_save(state, storage_writer=Slow("ckpts/step-1"))
+begun.wait()
+wandb.finish()
+finished.set()
+future.result()
+dcp.save(state, checkpoint_id="ckpts/step-2")
+with wandb.init():
+    dcp.save(state, checkpoint_id="ckpts/step-3")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_a_save_that_is_complete_after_the_end_of_its_run_is_logged_by_the_next_start(job: Job) -> None:
+    python = python_of("frameworks")
+    job.write("train.py", LATE)
+    done = job.run(python, "train.py")
+    assert done.stderr.count("ckpts/step-1") == 1
+    assert [artifact.metadata["step"] for artifact in job.server.artifacts] == [3]
+    job.write("train.py", "import torch.distributed.checkpoint as dcp\ndcp.save({'w': 1}, checkpoint_id='ckpts/4')\n")
+    job.run(python, "train.py")
+    assert [artifact.metadata["step"] for artifact in job.server.artifacts] == [3, 1, 4]
+
+
 # The script logs its checkpoints itself, after their saves; the last one it does not.
 LOGS_AFTER = """\
 import pathlib, time
