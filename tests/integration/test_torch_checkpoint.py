@@ -66,6 +66,57 @@ def test_saved_directories_are_artifacts_and_loaded_ones_inputs(job: Job) -> Non
     assert run.used_artifacts == ["ckpts:v1"]
 
 
+# Two ranks with a share of the model each; one checkpoint of both, saved at once, and one in the background.
+SHARDED = """\
+import os, sys
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+torch.distributed.init_process_group("gloo")
+torch.manual_seed(0)
+model, mesh = torch.nn.Linear(8, 8), init_device_mesh("cpu", (2,))
+if sys.argv[1] == "FSDP":
+    model = FullyShardedDataParallel(model, device_mesh=mesh, device_id=torch.device("cpu"), use_orig_params=True)
+else:
+    fully_shard(model, mesh=mesh)
+optimizer = torch.optim.AdamW(model.parameters())
+for step in (1, 2, 3):
+    model(torch.ones(2, 8)).sum().backward()
+    optimizer.step()
+    weights, moments = get_state_dict(model, optimizer)
+    state = {"model": weights, "optimizer": moments}
+    if step < 3:
+        dcp.save(state, checkpoint_id=f"ckpts/step-{step}")
+    else:
+        dcp.async_save(state, checkpoint_id=f"ckpts/step-{step}").result()
+dcp.load(state, checkpoint_id="ckpts/step-2")
+set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+if os.environ["RANK"] == "0":
+    print(sorted(name for name in os.listdir("ckpts") if name.startswith("step")))
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("kind", [pytest.param("FSDP", marks=pytest.mark.matrix), "fully_shard"])
+def test_a_checkpoint_of_a_model_that_two_ranks_share_is_one_artifact(job: Job, kind: str) -> None:
+    python = python_of("torch")
+    job.write("train.py", SHARDED)
+    torchrun = (python.parent / "torchrun", "--standalone", "--nproc-per-node", "2", "train.py", kind)
+    plain = job.run(*torchrun, shim=False)
+    shutil.rmtree(job.directory / "ckpts")
+    done = job.run(*torchrun)
+    assert done.stdout == plain.stdout
+    run = job.server.run()
+    assert run.logged_artifacts == ["ckpts:v0", "ckpts:v1", "ckpts:v2"]
+    assert run.used_artifacts == ["ckpts:v1"]
+    for artifact, step in zip(job.server.artifacts, (1, 2, 3), strict=True):
+        assert artifact.metadata["step"] == step
+        assert {"__0_0.distcp", "__1_0.distcp", ".metadata"} <= set(artifact.entries)
+
+
 # A save that begins in a run and is complete after its end; one that begins in none; one in the next run.
 LATE = """\
 import threading
