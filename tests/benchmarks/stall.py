@@ -16,11 +16,13 @@ from tests.environments import python_of
 from tests.wandb_server import Fault, WandbServer
 
 SAVES = Path(__file__).parent.parent / "integration" / "megatron" / "saves.py"
-# What the server and the checkpoint are like: files a checkpoint, seconds that the server takes for a request, saves.
+# What the server and the checkpoint are like: files a checkpoint, seconds that the server takes for a request, saves,
+# and whether each takes the last for one of long ago: a save asks whether the last was looked at within a minute alone.
 SITUATIONS = (
-    ("a fast server, 2 files", 2, 0.0, 100),
-    ("a server that takes 2 s a request", 2, 2.0, 3),
-    ("20,000 files", 20_000, 0.0, 3),
+    ("a fast server, 2 files", 2, 0.0, 100, False),
+    ("the same, more than a minute apart", 2, 0.0, 100, True),
+    ("a server that takes 2 s a request", 2, 2.0, 3, False),
+    ("20,000 files", 20_000, 0.0, 3, False),
 )
 
 # The hook's own time, save by save, written to a file.
@@ -47,6 +49,8 @@ took = []
 for step in range(1, saves + 1):
     path = f"ckpts/iter_{step:07d}"
     write(path, files)
+    if "apart" in sys.argv:
+        sys.modules["_wandb_shim.script.checkpoints"]._last_save = 0.0
     took.append(call(path, "ckpts", step, writer))
     # The next save comes when this one is done with, as in a job whose saves are minutes apart; with a slow server,
     # it does not wait for that.
@@ -88,6 +92,7 @@ def measure(
     saves: int = 5,
     wait: bool = False,
     per_request: float = 0,
+    apart: bool = False,
 ) -> Stall:
     """Save checkpoints in a job of one's own, and read how long the hook took.
 
@@ -99,6 +104,7 @@ def measure(
         saves: How many checkpoints.
         wait: Whether to measure Megatron's own hook, with a wait for the commit, instead of ours.
         per_request: Seconds that the server takes for each request about artifacts.
+        apart: Whether each save is to take the last one for one of long ago.
     """
     (scratch / "saves.py").write_text(SAVES.read_text())
     (scratch / "stall.py").write_text(SCRIPT)
@@ -109,6 +115,7 @@ def measure(
             [
                 *(python_of("megatron"), "stall.py", str(files), str(saves)),
                 *("wait" if wait else "background", "hurried" if per_request else "patient"),
+                *(("apart",) if apart and not wait else ()),
             ],
             cwd=scratch,
             env={
@@ -132,12 +139,21 @@ def as_text(home: Path, environ: Mapping[str, str], scratch: Path) -> str:
     """Measure both ways side by side, and say it as Markdown: medians, and what one save of a hundred exceeds."""
     lines = ["| a save keeps all ranks waiting for, ms  | in background | 99th % | with `.wait()` |  ratio |"]
     lines.append("|-----------------------------------------|--------------:|-------:|---------------:|-------:|")
-    for title, files, per_request, count in SITUATIONS:
+    for title, files, per_request, count, apart in SITUATIONS:
         stalls = []
         for saves, wait in ((count, False), (1, True)):
-            place = scratch / f"{files}-{per_request}-{wait}"
+            place = scratch / f"{files}-{per_request}-{wait}-{apart}"
             place.mkdir(parents=True)
-            stalls.append(measure(home, environ, place, files=files, wait=wait, per_request=per_request, saves=saves))
+            stalls.append(
+                measure(
+                    *(home, environ, place),
+                    files=files,
+                    saves=saves,
+                    wait=wait,
+                    per_request=per_request,
+                    apart=apart,
+                )
+            )
         ours, theirs = (1000 * each.median for each in stalls)
         slowest = f"{1000 * stalls[0].slowest:.2f}" if count >= 100 else ""
         ratio = f"1:{theirs / ours:.0f}"
