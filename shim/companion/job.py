@@ -16,7 +16,7 @@ from .. import environment, log, ranks
 from ..script import attached
 from ..script.content import CONFIG
 from . import claims, ending, importing, opening, server, words
-from .artifacts import Committer
+from .committer import Committer
 from .console import Console
 from .content import Content
 from .printed import Printed

@@ -14,21 +14,21 @@ BREAKS = (
     ),
     Break(
         "a checkpoint is logged once, however often it is saved",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "if known is None or not now.is_same(known.contents):",
         "if True:",
         "tests/integration/test_artifacts.py::test_the_same_checkpoint_twice_in_a_process_is_one_version",
     ),
     Break(
         "a checkpoint may be deleted right after the next save",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "return self._changed.wait_for(lambda: not self._not_looked_at, bound)",
         "return True",
         "tests/integration/test_megatron_lm.py::test_each_checkpoint_is_one_version_although_older_ones_are_deleted",
     ),
     Break(
         "a checkpoint's files are looked at without waiting for the server",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "for queue, first in ((self._to_look_at, self._prepared), (self._to_tell, self._open)):",
         "self._to_tell = self._to_look_at\n        for queue, first in ((self._to_look_at, self._open),):",
         "tests/integration/test_megatron_bridge.py::test_training_is_not_held_up[a slow server]",
@@ -56,7 +56,7 @@ BREAKS = (
     ),
     Break(
         "a checkpoint that is loaded is an input of the run",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "self._to_tell.put(functools.partial(self._use, name, loaded, run))",
         'self._done((f"input {name}", 0))',
         "tests/integration/test_megatron_lm.py::test_a_resumed_job_has_its_checkpoint_as_input",
@@ -142,7 +142,7 @@ BREAKS = (
     ),
     Break(
         "a checkpoint that the script logs itself is not logged twice",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "if not self._beside.steps_back(checkpoint.path):",
         "if True:",
         "tests/integration/test_nemo_rl.py::test_a_checkpoint_that_a_function_around_ours_logs_is_one_version",
@@ -286,7 +286,7 @@ BREAKS = (
     ),
     Break(
         "a save that is complete after its run's end is no checkpoint of the script's next run",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "        self._recovered.add(os.path.dirname(checkpoint.journal_path))\n",
         "",
         "tests/integration/test_torch_checkpoint.py"
@@ -326,7 +326,7 @@ BREAKS = (
     ),
     Break(
         "a companion holds little of each checkpoint, and of the newest alone",
-        "shim/companion/artifacts.py",
+        "shim/companion/committer.py",
         "_KNOWN_MAX = 100\n",
         "_KNOWN_MAX = 100_000\n",
         "tests/integration/test_artifacts.py::test_a_companion_holds_no_more_after_many_checkpoints_than_after_some",

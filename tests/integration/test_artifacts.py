@@ -232,7 +232,7 @@ import collections, gc, pathlib, sys
 sys.path.insert(0, sys.argv[1])
 import wandb
 from shim.checkpoint import Checkpoint
-from shim.companion.artifacts import Committer
+from shim.companion.committer import Committer
 
 PLAIN = (collections.deque, dict, list, set, str, tuple)
 

@@ -16,8 +16,8 @@ import pytest
 
 from shim import install, log
 from shim.checkpoint import JOURNAL, JOURNALS, Checkpoint, as_wandb_keeps, clean
-from shim.companion import artifacts, journal
-from shim.companion.artifacts import Committer
+from shim.companion import committer, journal
+from shim.companion.committer import Committer
 from shim.companion.contents import contents_of
 from shim.companion.journal import note, uncommitted
 
@@ -267,7 +267,7 @@ def test_a_checkpoint_that_cannot_be_made_an_artifact_is_one_warning(
 def test_the_wait_at_the_end_is_bounded_and_names_what_is_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "make_artifact", lambda checkpoint, state: time.sleep(60))
+    monkeypatch.setattr("shim.companion.committer.make_artifact", lambda checkpoint, state: time.sleep(60))
     monkeypatch.setattr(sys, "__stderr__", sys.stderr)
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "0.2")
     committer, first = Committer(), checkpoint(tmp_path, 1)
@@ -285,4 +285,4 @@ def test_the_wait_at_the_end_is_no_longer_than_wandbs_own(
     value: str, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", value)
-    assert artifacts._drain_bound(artifacts.DRAIN_BOUND) == bound
+    assert committer._drain_bound(committer.DRAIN_BOUND) == bound
