@@ -51,16 +51,6 @@ class Sides:
     shim_environ: Mapping[str, str]
 
 
-@pytest.fixture(scope="session", params=interpreters.every_python())
-def baked(request: pytest.FixtureRequest, places_root: Path) -> places.Baked:
-    return places.baked(request.param, places_root)
-
-
-@pytest.fixture(scope="session")
-def places_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return places.shared_root(tmp_path_factory.getbasetemp())
-
-
 @pytest.fixture
 def environ(clean_environment: dict[str, str]) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": clean_environment["HOME"], **TRACKED}

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import interpreters
 from tests.benchmarks import places
 from tests.environments import environment_of
 
@@ -40,16 +39,6 @@ finally:
 """
 
 SCRIPT = "import sys; print('_wandb_shim' in sys.modules, getattr(sys.modules.get('sitecustomize'), 'WHO', None))"
-
-
-@pytest.fixture(scope="session")
-def places_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return places.shared_root(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session", params=interpreters.every_python())
-def baked(request: pytest.FixtureRequest, places_root: Path) -> places.Baked:
-    return places.baked(request.param, places_root)
 
 
 def user(directory: Path, more: str = "") -> Path:

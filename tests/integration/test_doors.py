@@ -24,16 +24,6 @@ TRAIN = "import sys\nprint('training', sys.argv[1:])\n"
 
 
 @pytest.fixture(scope="session")
-def places_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return places.shared_root(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session", params=interpreters.every_python())
-def baked(request: pytest.FixtureRequest, places_root: Path) -> places.Baked:
-    return places.baked(request.param, places_root)
-
-
-@pytest.fixture(scope="session")
 def debian(places_root: Path) -> places.Baked:
     """A Python with a sitecustomize of its own, where there is one."""
     return places.baked(list(interpreters.every_python())[-1], places_root)

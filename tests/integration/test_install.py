@@ -25,11 +25,6 @@ print("_wandb_shim" in sys.modules and find_spec("_wandb_shim.hooks") is not Non
 """
 
 
-@pytest.fixture(scope="session")
-def places_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return places.shared_root(tmp_path_factory.getbasetemp())
-
-
 @pytest.fixture(scope="session", params=interpreters.every_python())
 def plain(request: pytest.FixtureRequest, places_root: Path) -> Path:
     return places.baked(request.param, places_root).plain
