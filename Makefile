@@ -41,8 +41,9 @@ test: tools lint environments  ## Lint, type-check and run all tests, with a Doc
 	    $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 matrix: tools environments  ## Run on every Python and wandb what `make test` runs on one of them in turn, and what is slow; docs/support.md
+	@$(BIN)/python -m tests.environments --all --large
 	@WANDB_SHIM_TEST_MATRIX=1 $(BIN)/python -m tests.engine -- $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
-	    -m "in_turn or matrix" $(if $(filter-out tests,$(PYTEST)),,--support docs/support.md) $(PYTEST)
+	    -m "in_turn or matrix or everywhere" $(if $(filter-out tests,$(PYTEST)),,--support docs/support.md) $(PYTEST)
 
 break: $(READY)  ## Take one rule out of the code at a time, and see a test fail
 	@$(BIN)/python -m tests.engine -- $(BIN)/python -m tests.break_it

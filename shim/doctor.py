@@ -103,9 +103,9 @@ def _distributions_with(name: str, entry: str) -> set[str]:
     """Names of the distributions in one directory of the path that have a module or package of that name."""
     parts = (name, f"{name}.py")
     return {
-        distribution.metadata["Name"]
+        str(distribution.metadata["Name"] or "a distribution without a name")  # a damaged one has no metadata
         for distribution in distributions(path=[entry])
-        if any(file.parts[0] in parts for file in distribution.files or ())
+        if any(file.parts[:1] and file.parts[0] in parts for file in distribution.files or ())
     }
 
 

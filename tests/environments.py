@@ -387,7 +387,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = environments()
     parser = argparse.ArgumentParser(prog="python -m tests.environments", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="environments to make")
-    parser.add_argument("--all", action="store_true", help="make all of them")
+    parser.add_argument("--all", action="store_true", help="make all of them, but for those that few tests ask for")
+    parser.add_argument("--large", action="store_true", help="with --all: make those, too")
     parser.add_argument("--list", action="store_true", help="list them, and whether they are made")
     options = parser.parse_args(arguments)
     if options.list:
@@ -396,7 +397,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name:16} Python {environment.base.minor:5} {state:5} {' '.join(environment.requirements)}")
         return 0
     names = list({environment.directory: name for name, environment in known.items()}.values())
-    names = [name for name in names if name not in ON_FIRST_USE] if options.all else options.names
+    left_out = frozenset() if options.large else ON_FIRST_USE
+    names = [name for name in names if name not in left_out] if options.all else options.names
     # What pip makes takes longest, so it goes first.
     names.sort(key=lambda name: name not in known or known[name].installer != "pip")
     with ThreadPoolExecutor(max_workers=2) as pool:

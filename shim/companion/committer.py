@@ -58,6 +58,7 @@ class Committer:
         self._saves = itertools.count(1)
         self._known: dict[tuple[str, int], _Known] = {}
         self._recovered: set[str] = set()
+        self._late: set[tuple[str, int]] = set()
         self._directories: list[str] = []
         # What the run lacks if it ends now: each under its ticket.
         self._pending: dict[_Ticket, Checkpoint | str] = {}
@@ -126,8 +127,8 @@ class Committer:
         self._to_look_at.put(functools.partial(self._look, checkpoint, ticket, run))
 
     def leave(self, checkpoint: Checkpoint) -> None:
-        """Leave one that belongs to no run of this process to the next start, with what else is left beside it."""
-        self._recovered.add(os.path.dirname(checkpoint.journal_path))
+        """Leave one that belongs to no run of this process to the job's next start."""
+        self._late.add(checkpoint.key)
         note(checkpoint, "saved")
 
     def settle(self, bound: float = LOOK_BOUND) -> bool:
@@ -142,7 +143,7 @@ class Committer:
         self._recovered.add(directory)
         self._directories.append(directory)
         for checkpoint in uncommitted(directory):
-            if but is None or checkpoint.key != but.key:  # that one is saved again by this process
+            if checkpoint.key not in self._late and (but is None or checkpoint.key != but.key):
                 log.info(f"{checkpoint.path} was saved by an earlier process and not committed: logging it now")
                 self.commit(checkpoint, run)
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 
 from .. import environment
-from . import home_directory
+from . import home_directory, temporary
 
 # The job's variables that are kept where wandb refuses to open a run: none of these can be wrong.
 _HARMLESS = frozenset(
@@ -62,4 +62,4 @@ def text(value: str) -> str:
 
 
 def _directory() -> str:
-    return tempfile.mkdtemp(prefix="wandb-shim-")
+    return tempfile.mkdtemp(prefix="wandb-shim-", dir=temporary.of_others())

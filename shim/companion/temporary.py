@@ -1,10 +1,17 @@
-"""A directory for temporary files of this process, which ends by os._exit, so that wandb does not remove its own."""
+"""A directory for temporary files of this process, which ends by os._exit, so that wandb does not remove its own.
+
+Runs are no temporary files: where wandb can write nowhere else it keeps them below this directory, in `wandb`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
+
+# What wandb calls the directory for runs (wandb/sdk/wandb_settings.py, 0.31.0, `wandb_dir`).
+_RUNS = ("wandb", ".wandb")
 
 _made = ""
 _others = ""
@@ -19,9 +26,18 @@ def use() -> None:
 
 
 def remove() -> None:
-    """Remove this process's directory, with all that is in it."""
-    if _made:
-        shutil.rmtree(_made, ignore_errors=True)
+    """Remove this process's directory with all that is in it, but for runs."""
+    if not _made:
+        return
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(_made):
+            if entry.name in _RUNS:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+        os.rmdir(_made)  # fails where there are runs
 
 
 def of_others() -> str:

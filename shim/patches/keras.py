@@ -5,7 +5,8 @@ What is relied on (keras 3.15.1, which tensorflow 2.16 and later have as `tf.ker
   the latter makes numbers of all figures, so that nothing waits for the accelerator because of us;
 - callbacks/model_checkpoint.py, `ModelCheckpoint._save_model`: decides whether to save, and does not say so, but the
   file then has changed. `_should_save_model` names its caller in warnings, and is left alone, as is BackupAndRestore;
-- callbacks/tensorboard.py, `TensorBoard`: writes the same figures to `train` and `validation` in its `log_dir`.
+- callbacks/tensorboard.py, `TensorBoard`: writes the same figures to `train` and `validation` in its `log_dir`, under
+  names that begin with `epoch_`.
 
 The rows are those of wandb/integration/keras/callbacks/metrics_logger.py, the aliases those of model_checkpoint.py
 there. Where the script has a WandbModelCheckpoint, its artifacts are its own.
@@ -55,9 +56,10 @@ def apply(module: ModuleType) -> None:
 
 def _before_begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     for callback in args[0].callbacks:
-        if "TensorBoard" in _names_of(callback):
+        directory = getattr(callback, "log_dir", None)
+        if "TensorBoard" in _names_of(callback) and isinstance(directory, str | os.PathLike):
             for part in ("train", "validation"):
-                content.tells_in(os.path.join(absolute(callback.log_dir), part))
+                content.tells_in(os.path.join(absolute(directory), part), "epoch_")
 
 
 def _on_begin(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ scalars of each event are told, and the companion makes rows of them, as wandb-c
 its values are in C++ alone.
 
 A framework whose own patch tells its metrics calls `content.tells`, and nothing is told here from then on. One that
-writes those metrics to a directory of its own calls `content.tells_in`, and nothing of that directory is told here.
+writes those metrics to a directory of its own calls `content.tells_in`, and they are not told of that directory here.
 
 Remove when: never.
 """
@@ -63,15 +63,13 @@ def _know(writer: Any, given: "str | os.PathLike[str]") -> None:
 
 def _on_event(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     event = args[1] if len(args) > 1 else kwargs["event"]
-    if not event.HasField("summary") or not _is_wanted(directory := _directories[args[0].get_logdir()]):
+    if not event.HasField("summary") or not content.wanted(content.METRICS):
         return
-    values = {value.tag: number for value in event.summary.value if (number := _scalar(value)) is not None}
+    directory = _directories[args[0].get_logdir()]
+    told = (value for value in event.summary.value if not content.is_told(directory, value.tag))
+    values = {value.tag: number for value in told if (number := _scalar(value)) is not None}
     if values:
         content.event(directory, values, step=event.step, time=event.wall_time)
-
-
-def _is_wanted(directory: str) -> bool:
-    return content.wanted(content.METRICS) and not content.is_told(directory)
 
 
 def _on_writer(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -81,9 +79,13 @@ def _on_writer(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 def _on_summary(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    handle, step, tensor, tag, metadata = args[:5]
+    names = ("writer", "step", "tensor", "tag", "summary_metadata")
+    handle, step, tensor, tag, metadata = (wrapping.argument(args, kwargs, *each) for each in enumerate(names))
     directory = _directories.get(id(handle))
-    if directory is None or not _is_wanted(directory) or not _is_known(tensor) or tensor.shape.rank:
+    if directory is None or not content.wanted(content.METRICS) or not isinstance(metadata, bytes):
+        return
+    tag = tag.numpy().decode() if _is_known(tag) else str.__str__(tag)  # it may be a member of an enumeration
+    if content.is_told(directory, tag) or not _is_known(tensor) or tensor.shape.rank:
         return
     kind = sys.modules["tensorflow.core.framework.summary_pb2"].SummaryMetadata.FromString(metadata)
     if kind.plugin_data.plugin_name == "scalars":

@@ -7,7 +7,8 @@ be watched. Each save calls `FileSystemWriter.set_up_storage_writer` first, and 
 `FileSystemReader.set_up_storage_reader`; both are told whether this is the coordinator. A framework whose own patch
 tells its checkpoints is left to that patch; the nearest caller outside torch decides.
 
-With AsyncCheckpointerType.PROCESS nothing is seen: that process has no way to the run.
+With AsyncCheckpointerType.PROCESS nothing is seen: that process has no way to the run. A save of `async_save` that is
+still being staged when the script finishes its run is of no run: its writer is told of it only then.
 
 Remove when: never.
 """
@@ -38,8 +39,9 @@ _STEP = re.compile(r"(\d+)(?!.*\d)")
 
 # For each path without a step in its name, how often it was saved.
 _saves: dict[str, int] = {}
-# Writers whose save began while a run was open: it belongs to that one, even where the script has finished it since.
-_begun: weakref.WeakSet[Any] = weakref.WeakSet()
+# By their ids, writers whose save began while a run was open, and which is told even where the script has finished the
+# run since. Not by equality, which a writer's class may define as it likes.
+_begun: "dict[int, weakref.ref[Any]]" = {}
 
 
 def apply(module: ModuleType) -> None:
@@ -60,12 +62,13 @@ def _owner(module: ModuleType, kind: str, name: str) -> type:
 
 def _on_begin(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if wrapping.argument(args, kwargs, 1, "is_coordinator") and checkpoints.has_run():
-        _begun.add(args[0])
+        key = id(args[0])
+        _begun[key] = weakref.ref(args[0], lambda _: _begun.pop(key, None))
 
 
 def _on_finish(result: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    path, has_begun = local(args[0].path), args[0] in _begun
-    _begun.discard(args[0])
+    path, begun = local(args[0].path), _begun.pop(id(args[0]), None)
+    has_begun = begun is not None and begun() is args[0]
     if path and (has_begun or checkpoints.has_run()) and not _is_told_by_a_framework(sys._getframe()):
         checkpoints.settle()  # the script may delete older ones as soon as this returns
         checkpoints.saved(checkpoint_of(path))

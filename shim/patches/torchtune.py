@@ -41,15 +41,15 @@ def apply(module: ModuleType) -> None:
         raise AttributeError("there is no logger")
     for kind in kinds:
         depth = wrapping.Depth()
-        wrapping.required(kind, "log", _on_log, title=_TITLE, outermost=depth, first=_before)
-        wrapping.required(kind, "log_dict", _on_log_dict, title=_TITLE, outermost=depth, first=_before)
+        wrapping.required(kind, "log", _on_log, title=_TITLE, outermost=depth)
+        wrapping.required(kind, "log_dict", _on_log_dict, title=_TITLE, outermost=depth)
         wrapping.required(kind, "log_config", _on_config, title="the configuration of torchtune")
+    if hasattr(module, "TensorBoardLogger"):
+        wrapping.required(module.TensorBoardLogger, "__init__", _on_tensorboard, title=_TITLE)
 
 
-def _before(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    logger = args[0]
-    if hasattr(logger, "_writer"):
-        content.tells_in(absolute(logger.log_dir))
+def _on_tensorboard(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    content.tells_in(absolute(args[0].log_dir))
 
 
 def _on_log(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

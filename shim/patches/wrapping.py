@@ -7,6 +7,7 @@ called with what it was given, and what it raises goes to the script. A failure 
 from __future__ import annotations
 
 import functools
+from _thread import _local
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +19,14 @@ Watcher = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
 Forerunner = Callable[[tuple[Any, ...], dict[str, Any]], object]
 
 
-class Depth:
-    """How many calls of the watched functions that share this object are under way.
+class Depth(_local):
+    """How many calls of the watched functions that share this object are under way in a thread.
 
     Attributes:
         calls: That number.
     """
 
-    def __init__(self) -> None:
-        self.calls = 0
+    calls = 0
 
 
 def after(

@@ -66,7 +66,7 @@ class Channel:
             return self.ask(message, 60.0) is not None
         if len(data) <= frames.TEXT_MAX:
             self._write(frames.frame(frames.MESSAGE, data))
-            return self.descriptor >= 0
+            return self.descriptor >= 0 or self.ask(message, 60.0) is not None
         label = os.urandom(frames.LABEL)  # the parts of another thread may come in between
         parts = frames.parts(data, frames.TEXT_MAX - frames.LABEL)
         for part in parts[:-1]:

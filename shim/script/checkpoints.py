@@ -48,9 +48,13 @@ def tell(message: dict[str, Any]) -> bool:
 
 
 def tell_after_the_end(message: dict[str, Any]) -> bool:
-    """Tell the companion, which outlives a run that the script has finished; whether it is there."""
-    way = channel.current()
-    return way is not None and way.tell(message)
+    """Tell the companion, which outlives a run that the script has finished; whether it is there. Never raises."""
+    try:
+        way = channel.current()
+        return way is not None and not has_run() and way.tell(message)
+    except Exception as error:
+        log.debug(f"{message['tell']} was not told: {type(error).__name__}: {error}")
+        return False
 
 
 def recover(directory: str) -> None:

@@ -29,9 +29,10 @@ _SKIPPED = frozenset(environment.comma_separated(os.environ.get(environment.SKIP
 
 # Kinds that a hook has failed with, and that are not tried again.
 _failed: "set[str]" = set()
-# Frameworks whose own patches tell their metrics; and directories in which is only what such a patch tells.
+# Frameworks whose own patches tell their metrics; and directories for TensorBoard, each with how the names begin that
+# such a patch tells.
 _tellers: "set[str]" = set()
-_written_by_tellers: "set[str]" = set()
+_written_by_tellers: "dict[str, str]" = {}
 
 
 def config(values: "Any", *, under: str = "args", without: "Sequence[str]" = ()) -> None:
@@ -87,14 +88,20 @@ def tells(framework: str) -> None:
     _tellers.add(framework)
 
 
-def tells_in(directory: str) -> None:
-    """Tell nothing of what is written for TensorBoard to this absolute directory: a framework's own patch tells it."""
-    _written_by_tellers.add(directory)
+def tells_in(directory: str, prefix: str = "") -> None:
+    """Leave out what is written for TensorBoard to this absolute directory, as a framework's own patch tells it.
+
+    Args:
+        directory: What the framework writes to.
+        prefix: How the names of what the patch tells begin; other names in the directory are the script's.
+    """
+    _written_by_tellers[directory] = prefix
 
 
-def is_told(directory: str) -> bool:
-    """Whether a framework's own patch tells what is written for TensorBoard in a directory."""
-    return bool(_tellers) or directory in _written_by_tellers
+def is_told(directory: str, name: str = "") -> bool:
+    """Whether a framework's own patch tells what is written for TensorBoard in a directory, under a name or at all."""
+    prefix = _written_by_tellers.get(directory)
+    return bool(_tellers) or (prefix is not None and (not name or name.startswith(prefix)))
 
 
 def summary(values: "Mapping[str, Any]") -> None:

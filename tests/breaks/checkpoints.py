@@ -287,7 +287,7 @@ BREAKS = (
     Break(
         "a save that is complete after its run's end is no checkpoint of the script's next run",
         "shim/companion/committer.py",
-        "        self._recovered.add(os.path.dirname(checkpoint.journal_path))\n",
+        "        self._late.add(checkpoint.key)\n",
         "",
         "tests/integration/test_torch_checkpoint.py"
         "::test_a_save_that_is_complete_after_the_end_of_its_run_is_logged_by_the_next_start",

@@ -73,8 +73,8 @@ BREAKS = (
     Break(
         "a framework whose own patch tells its metrics does not have them in the run twice",
         "shim/patches/tensorboard.py",
-        " and not content.is_told(directory)\n",
-        "\n",
+        " if not content.is_told(directory, value.tag))",
+        ")",
         "tests/integration/test_tensorboard.py::test_metrics_that_a_framework_tells_are_not_told_again",
     ),
     Break(

@@ -56,7 +56,7 @@ with SummaryWriter() as writer:
     writer.add_scalar("loss", 2, 1)
 """
 TENSORFLOW = """\
-import sys
+import enum, sys
 early = sorted(name for name in ("tensorboard", "tensorflow") if name in sys.modules)
 import tensorflow as tf
 
@@ -84,6 +84,9 @@ step.assign_add(1)
 tf.summary.scalar("loss", float("-inf"))
 tf.summary.text("said", "hello", step=70)
 tf.summary.write("no scalar", 1.5, step=72)
+class Names(str, enum.Enum):
+    ACCURACY = "accuracy"
+tf.summary.scalar(Names.ACCURACY, 0.9, step=73)
 train.close(), val.close()
 print("before the script's own imports:", early)
 """
@@ -100,12 +103,17 @@ tf.keras.utils.set_random_seed(1)
 model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
 model.compile("sgd", "mse")
 write = lambda epoch, logs: tf.summary.scalar("rate", 0.5, step=epoch)
+class TensorBoard(tf.keras.callbacks.Callback):  # one of the script's own, which only has the name
+    pass
 callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_end=write), tf.keras.callbacks.TensorBoard("logs")]
+callbacks.append(TensorBoard())
 x, y = tf.ones((16, 2)), tf.ones((16, 1))
 with tf.summary.create_file_writer("logs/own").as_default():
     traced(tf.constant(1.0))
     tf.summary.histogram("weights", [1.0, 2.0], step=9)
     model.fit(x, y, epochs=2, verbose=0, validation_data=(x, y), callbacks=callbacks)
+with tf.summary.create_file_writer("logs/train").as_default():
+    tf.summary.scalar("of the script", 1.0, step=9)
 print("trained")
 """
 SEVERAL = ONE_DIRECTORY + '    writer.add_scalars("many", {"a": 1, "b": 2}, 1)\n'
@@ -183,8 +191,9 @@ def test_what_keras_writes_for_tensorboard_is_there_once(job: Job) -> None:
         {name for row in run.history for name in row if not name.startswith("_")} for run in job.server.runs
     ]
     of_keras = {"epoch/epoch", "epoch/learning_rate", "epoch/loss", "epoch/val_loss"}
-    # The callback gives what it has of a batch to whatever writer is the default.
-    assert ours == {*of_keras, "own/rate", "own/batch_loss", "global_step"}
+    # The callback gives what it has of a batch to whatever writer is the default, and has one figure of its own.
+    of_callback = {"own/batch_loss", "validation/evaluation_loss_vs_iterations"}
+    assert ours == {*of_keras, *of_callback, "own/rate", "train/of the script", "global_step"}
     assert skipping > {"own/rate", "train/epoch_loss", "validation/epoch_loss"}
     assert not skipping & of_keras
 

@@ -119,13 +119,20 @@ def test_a_checkpoint_of_a_model_that_two_ranks_share_is_one_artifact(job: Job, 
 
 # A save that begins in a run and is complete after its end; one that begins in none; one in the next run.
 LATE = """\
+import dataclasses
 import threading
 import torch, wandb
 import torch.distributed.checkpoint as dcp
 
 begun, finished = threading.Event(), threading.Event()
 
+@dataclasses.dataclass  # which makes it unhashable
 class Slow(dcp.FileSystemWriter):
+    path: str
+
+    def __post_init__(self):
+        super().__init__(self.path)
+
     def write_data(self, *args):
         begun.set()
         finished.wait()

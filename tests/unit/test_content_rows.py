@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shim.companion import content as companion_content
+from shim.patches import wrapping
 from shim.script import channel, content
 
 
@@ -94,3 +95,33 @@ def test_nothing_is_logged_that_was_under_way_when_the_script_asked_for_the_run(
     kept.finish()
     assert not run.has_four.wait(0.2)
     assert run.rows == []
+
+
+def test_what_another_thread_logs_meanwhile_is_a_row_of_its_own() -> None:
+    entered, leave, told = threading.Event(), threading.Event(), []
+
+    class Logger:
+        def log(self, value: int) -> None:
+            if value == 1:
+                entered.set()
+                leave.wait(10)
+
+    wrapping.required(Logger, "log", lambda _, args, __: told.append(args[1]), title="it", outermost=wrapping.Depth())
+    thread = threading.Thread(target=Logger().log, args=(1,))
+    thread.start()
+    entered.wait(10)
+    Logger().log(2)
+    leave.set()
+    thread.join()
+    assert told == [2, 1]
+
+
+def test_of_a_directory_for_tensorboard_only_what_the_framework_tells_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(content, "_written_by_tellers", {})
+    content.tells_in("/logs/train", "epoch_")
+    content.tells_in("/logs/all")
+    assert [content.is_told("/logs/train", name) for name in ("epoch_loss", "rate", "")] == [True, False, True]
+    assert content.is_told("/logs/all", "rate")
+    assert not content.is_told("/logs", "epoch_loss")

@@ -130,6 +130,15 @@ def test_a_distribution_that_has_written_over_ours_is_named(tmp_path: Path, monk
     ]
 
 
+def test_a_damaged_distribution_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("damaged", "broken"):
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info" / "RECORD").write_text("shim/__init__.py,,\n")
+    (tmp_path / "shim.py").touch()
+    ((_, text),) = namesakes(tmp_path, *sys.path, monkeypatch=monkeypatch)
+    assert text == f"another `shim` is in {tmp_path} by a distribution without a name"
+
+
 def test_a_directory_of_run_files_is_no_wandb(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "wandb").mkdir()
     command = [sys.executable, "-m", "shim", "doctor"]
