@@ -2,8 +2,8 @@
 
 A test with the mark `in_turn` that has a parameter of `TURNED` runs, for each combination of its other parameters, with
 one value of it; which, hangs on the test's name and the place of the combination alone, so that all workers and all
-selections agree. Those with the mark `matrix` run in the matrix only. `make matrix` runs both kinds in full, and those with the mark
-`everywhere`, which is for single values of a parameter whose others have the mark `matrix`.
+selections agree. Those with the mark `matrix` run in the matrix only. `make matrix` runs both kinds in full,
+and those with the mark `everywhere`, which is for single values of a parameter whose others have the mark `matrix`.
 """
 
 from __future__ import annotations

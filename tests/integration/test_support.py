@@ -40,7 +40,7 @@ with wandb.init(name="mine", config={"lr": 0.5}, tags=["a"]) as run:
 
 
 def cells() -> list[ParameterSet]:
-    """Each combination, the corners without the mark."""
+    """Each combination, the corners with the mark for every run."""
     minors, found = list(pythons()), []
     for minor, release, wrapt in product(minors, RELEASES, WRAPTS):
         ends = (minor in (minors[0], minors[-1]), release in (RELEASES[0], RELEASES[-1]))
