@@ -5,7 +5,7 @@
 PYTHON ?= python3
 OWN_PYTHON := $(if $(filter image,$(MAKECMDGOALS)),python3,$(PYTHON))
 # Tests at a time. They spend more than half of it waiting: for servers that hang, for processes to end, for schedulers.
-WORKERS ?= $(shell expr $$(nproc) \* 5 / 2)
+WORKERS ?= $(shell expr $$(nproc) \* 2)
 # Where the time goes, after the tests: make test PROFILE=1
 PROFILE ?=
 # Passed to pytest, for example: make test PYTEST="tests/unit -k process"

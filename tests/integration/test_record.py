@@ -206,7 +206,7 @@ def test_the_group_may_be_spelled_as_people_spell_it(job: Job) -> None:
 
 
 def test_the_run_of_an_untouched_script_has_system_metrics(job: Job) -> None:
-    job.write("train.py", "import time\ntime.sleep(5)\n")
+    job.write("train.py", "import time\ntime.sleep(10)\n")
     job.run(python_of("wandb-3.12"), "train.py", environ={"WANDB_X_STATS_SAMPLING_INTERVAL": "0.5"})
     assert any("system.cpu" in sample for sample in job.server.run().events)
 

@@ -96,7 +96,8 @@ def test_orphans_are_reaped(job: Job) -> None:
 )
 def test_the_run_is_finished_before_the_container_ends(job: Job, last: str, code: int) -> None:
     lines = "print('started', flush=True)\nfor number in range(3000):\n    print('line', number)\nsys.stdout.flush()\n"
-    job.write("train.py", f"import os, sys, time\n{lines}{last}\n")
+    opened = "while not glob.glob('wandb/run-*'):\n    time.sleep(0.1)\n"
+    job.write("train.py", f"import glob, os, sys, time\n{lines}{opened}{last}\n")
     python = str(python_of("wandb-3.12"))
     words = [*AS_FIRST, python, "-m", "shim", "run", "--", "sh", "-c", f"exec {python} train.py"]
     variables = {**job.environ, "PYTHONPATH": str(job.home)}

@@ -101,7 +101,9 @@ KEYS = {
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("means", KEYS)
 def test_a_key_that_the_script_brings_takes_its_run_online(job: Job, release: str, means: str) -> None:
-    job.write("train.py", KEYS[means] + "run = wandb.init(name='mine')\nrun.log({'x': 1})\nprint(run.offline)\n")
+    opened = "import glob, time\nwhile not glob.glob('wandb/offline-run-*'):\n    time.sleep(0.1)\n"
+    asking = "run = wandb.init(name='mine')\nrun.log({'x': 1})\nprint(run.offline)\n"
+    job.write("train.py", opened + KEYS[means] + asking)
     done = job.run(python_of(release), "train.py", environ={"WANDB_API_KEY": None})
     assert job.server.runs, done.stderr
     run = job.server.run()

@@ -27,3 +27,21 @@ def test_each_case_has_its_turn_and_releases_alternate(repository: Path) -> None
     assert Counter(case for case, _ in some) == dict.fromkeys(cases, 1)
     assert len({release for _, release in some}) == min(len(cases), len(releases))
     assert some == collected(repository, ""), "whoever collects"
+
+
+GROUP = """\
+import pytest
+
+@pytest.mark.xdist_group("one")
+@pytest.mark.parametrize("number", range(6))
+def test_one_of_the_group(number, worker_id):
+    open(worker_id, "a").close()
+"""
+
+
+def test_the_tests_of_a_group_run_on_one_worker(tmp_path: Path) -> None:
+    (tmp_path / "test_group.py").write_text(GROUP)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "3", "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    subprocess.run(command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, check=True)
+    assert len(list(tmp_path.glob("gw*"))) == 1
