@@ -49,7 +49,7 @@ def test_of_two_ranks_under_torchrun_the_first_owns_the_run(job: ContainerJob, b
         "train.py",
         "import sys, torch.distributed as dist\ndist.init_process_group('gloo')\n"
         "sys.stdout.write(f'rank {dist.get_rank()}\\n')\n"
-        "dist.destroy_process_group()\n",
+        "dist.barrier()\ndist.destroy_process_group()\n",  # neither ends while the other still connects
     )
     torchrun = ("python3", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = job.run(baked, *torchrun, "train.py", options=packages_of("torch"))
